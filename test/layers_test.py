@@ -1,0 +1,1 @@
+print("layers: to be written")
