@@ -1,0 +1,68 @@
+// Bytes on their way through a connection: a queue of slices of reference-counted slabs. Moving bytes from one buffer
+// to another moves slices, not bytes. Slabs come from a free list of the thread that uses them and go back to it, so
+// an idle connection owns none; a buffer and its slabs never leave their thread.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace clew {
+
+class Buffer {
+ public:
+  /// Bytes in a slab: one full TLS record and its header fit.
+  static constexpr std::size_t slab_size = 16 * 1024 + 256;
+
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer();
+
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+
+  /// The first contiguous bytes; empty when the buffer is.
+  std::string_view front() const;
+  /// Up to `max` slices for writev; returns how many were filled.
+  std::size_t peek(std::span<iovec> out) const;
+  /// All bytes as one string: for tests and small messages only.
+  std::string to_string() const;
+  /// Makes the first n bytes contiguous (n <= size, n <= slab_size) and returns them.
+  std::string_view pull_up(std::size_t n);
+
+  void append(std::string_view bytes);
+  /// Takes all of other's slices.
+  void append(Buffer&& other);
+  /// Takes the first n bytes of other (n <= other.size()), without copying.
+  void append(Buffer& other, std::size_t n);
+
+  /// Room to read into: at least `min` contiguous bytes (min <= slab_size) at the end; commit what was filled.
+  std::span<char> prepare(std::size_t min = 4096);
+  void commit(std::size_t n);
+
+  /// Forgets the first n bytes (n <= size) and returns emptied slabs to the free list.
+  void consume(std::size_t n);
+  void clear() { consume(size_); }
+
+  /// Gives the free slabs of this thread back to the allocator beyond `keep` of them.
+  static void trim_free_list(std::size_t keep);
+
+ private:
+  struct Slab;
+  struct Slice;
+  void push(Slab* slab, std::uint32_t begin, std::uint32_t end);
+  void pop_front();
+  static Slab* take();
+  static void release(Slab* slab);
+
+  Slice* first_ = nullptr;
+  Slice* last_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace clew

@@ -1,0 +1,60 @@
+// The server's side of a connection whose filter chain ends in an HttpConnectionManager. One coroutine owns the connection;
+// the streams of an h2 connection are its children and joined by it.
+#pragma once
+
+#include "proxy/http/run_stream.h"
+#include "proxy/net/connection_info.h"
+#include "proxy/net/transport.h"
+#include "proxy/stats/stats.h"
+
+#include <cstdint>
+#include <functional>
+
+namespace clew {
+
+/// Counters of one connection manager's stat_prefix on one worker: Envoy's http.PREFIX.*
+struct HttpServerStats {
+  Counter downstream_cx_total, downstream_cx_destroy, downstream_cx_http1_total, downstream_cx_http2_total,
+      downstream_cx_protocol_error, downstream_cx_idle_timeout, downstream_cx_max_duration_reached, downstream_cx_drain_close;
+  Gauge downstream_cx_active, downstream_rq_active;
+  Counter downstream_rq_total, downstream_rq_http1_total, downstream_rq_http2_total, downstream_rq_1xx, downstream_rq_2xx,
+      downstream_rq_3xx, downstream_rq_4xx, downstream_rq_5xx, downstream_rq_completed, downstream_rq_rx_reset, downstream_rq_tx_reset,
+      downstream_rq_timeout, downstream_rq_idle_timeout, downstream_rq_max_duration_reached, downstream_rq_too_large, no_route, rs_too_large;
+  Histogram downstream_rq_time, downstream_cx_length_ms;
+};
+
+/// Tells a connection's coroutine that its listener or chain drains: finish what is under way, then close (h1: Connection:
+/// close on the next response; h2: GOAWAY). Owned by the listener's record of the connection.
+class DrainSignal {
+ public:
+  bool draining() const { return draining_; }
+  void start() {
+    draining_ = true;
+    if (on_start_) on_start_();
+  }
+  /// One hook; called at most once per start(), on the worker's thread.
+  void set_hook(std::function<void()> hook) { on_start_ = std::move(hook); }
+
+ private:
+  bool draining_ = false;
+  std::function<void()> on_start_;
+};
+
+/// What a server connection works with; everything outlives the connection.
+struct HttpService {
+  Worker& worker;
+  Forwarder& forwarder;
+  StreamObserver& observer;
+  HttpServerStats& stats;
+};
+
+/// Serves until the peer leaves, an error, idle timeout or drain. Codec automatic: TLS ALPN «h2», else the first bytes
+/// (PRI preface), decide. Closes the transport.
+Task<void> serve_http(HttpService service, Transport& transport, const ConnectionInfo& connection, const HttpConnectionManager& hcm,
+                      DrainSignal& drain);
+Task<void> serve_http1(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
+                       const HttpConnectionManager& hcm, DrainSignal& drain);
+Task<void> serve_http2(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
+                       const HttpConnectionManager& hcm, DrainSignal& drain);
+
+}  // namespace clew

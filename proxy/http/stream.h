@@ -1,0 +1,68 @@
+// One request and its response, from the last byte of the request's head to on_done. Owned by run_stream's caller (the
+// server connection), used on its worker only.
+#pragma once
+
+#include "config/snapshot/snapshot.h"
+#include "proxy/base/arena.h"
+#include "proxy/http/body.h"
+#include "proxy/http/message.h"
+#include "proxy/net/connection_info.h"
+#include "proxy/net/stream_info.h"
+#include "proxy/net/worker.h"
+
+#include <memory>
+#include <string>
+#include <variant>
+
+namespace clew {
+
+/// An answer made here: by a filter, by the router, or for an error.
+struct LocalReply {
+  std::uint32_t status = 500;
+  std::string body;     // text/plain; a gRPC request gets it as grpc-message
+  std::string details;  // %RESPONSE_CODE_DETAILS%
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::optional<ResponseFlag> flag;
+  std::optional<std::uint32_t> grpc_status;  // nothing: derived from status
+};
+
+/// The connection's side that answers, seen from a stream. Implemented by the h1 and h2 server connections and by tests.
+class ResponseWriter {
+ public:
+  virtual ~ResponseWriter() = default;
+  /// 100, 103: sent at once, may be called several times before respond().
+  virtual Task<Result<void>> inform(const ResponseHead& head) = 0;
+  /// The head and then all of the body (null: none, head.end_stream is set); head and what the body has already leave in
+  /// one write. Ends with the body's or the connection's error, after telling the peer (reset or close).
+  virtual Task<Result<void>> respond(ResponseHead& head, Body* body) = 0;
+};
+
+struct Stream {
+  Stream(Worker& w, const ConnectionInfo& c, const HttpConnectionManager& m)
+      : worker(w), connection(c), hcm(m), snapshot(w.snapshot()) {}
+
+  Arena arena;
+  Worker& worker;
+  const ConnectionInfo& connection;
+  const HttpConnectionManager& hcm;
+  SnapshotPtr snapshot;  // the request sees one snapshot from head to on_done
+  RequestHead request{arena};
+  ResponseHead response{arena};
+  HeaderMap* response_trailers = nullptr;
+  StreamInfo info;
+
+  // what routing decided; route is null when none matched, or a filter cleared it
+  std::shared_ptr<const RouteTable> route_table;
+  const VirtualHost* virtual_host = nullptr;
+  const Route* route = nullptr;
+  const WeightedCluster* cluster = nullptr;  // the one drawn by weight
+  bool route_cleared = false;                // a filter asks for matching again
+
+  /// The application protocols to offer upstream instead of the cluster's; set by istio.alpn. Null: the cluster's own.
+  const std::vector<std::string>* upstream_alpn = nullptr;
+  bool is_grpc = false;
+  /// The request came from a peer inside (x-envoy-internal, as Envoy decides it).
+  bool internal = false;
+};
+
+}  // namespace clew

@@ -1,0 +1,57 @@
+// What is known of a connection once it is accepted and, where asked for, authenticated. Filled by the listener, read by
+// filters, policies, logs and metrics. Owned by the connection's coroutine.
+#pragma once
+
+#include "config/snapshot/listener.h"
+#include "proxy/base/address.h"
+#include "proxy/base/clock.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace clew {
+
+/// A certificate's names as XFCC, RBAC, logs and metrics read them. Shared by the connections of a peer where cached.
+struct CertificateInfo {
+  std::vector<std::string> uri_sans, dns_sans;
+  std::string subject, issuer;  // RFC 2253, as Envoy prints them
+  std::string serial;           // hex
+  std::string sha256;           // hex, lower case
+  std::string pem_urlencoded, chain_urlencoded;
+  std::string valid_from, valid_until;
+};
+
+struct TlsInfo {
+  std::string version;  // «TLSv1.3»
+  std::string cipher;   // Envoy's name
+  std::string alpn;     // negotiated; empty: none
+  std::string sni;
+  std::string session_id;
+  bool resumed = false;
+  std::shared_ptr<const CertificateInfo> peer;   // null: the peer sent none
+  std::shared_ptr<const CertificateInfo> local;
+};
+
+struct ConnectionInfo {
+  std::uint64_t id = 0;
+  Address remote;         // the peer, after PROXY protocol
+  Address direct_remote;  // the socket's peer
+  Address local;          // the address the client dialled (original destination when restored)
+  bool local_restored = false;
+  std::string server_name;                       // SNI that was sniffed or negotiated
+  std::vector<std::string> offered_alpn;         // by the client's hello, or «http/1.1» / «h2c» by http_inspector
+  std::string transport_protocol = "raw_buffer";  // «tls» when a ClientHello was seen
+  std::shared_ptr<const Listener> listener;
+  std::shared_ptr<const FilterChain> chain;
+  const TlsInfo* tls = nullptr;  // of the downstream transport; null: plain text
+  TimePoint start{};
+  WallTime start_wall{};
+  Duration handshake_time{0};
+  /// Peer metadata of the TCP exchange (istio-peer-exchange); empty: none.
+  std::string peer_metadata_id, peer_metadata;
+};
+
+}  // namespace clew

@@ -1,0 +1,64 @@
+// Counters, gauges and histograms as plain members of whoever counts. One writer each: the thread that owns the block.
+// Any thread may read (relaxed). Nothing here has a name: names are made at scrape, when a Source visits its blocks, so
+// an unused cluster costs nothing and a name is never on the data path.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+namespace clew {
+
+class Counter {
+ public:
+  void add(std::uint64_t n = 1) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+class Gauge {
+ public:
+  void add(std::int64_t n = 1) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void sub(std::int64_t n = 1) { add(-n); }
+  void set(std::int64_t n) { value_.store(n, std::memory_order_relaxed); }
+  std::int64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::int64_t> value_{0};
+};
+
+/// Envoy's default buckets: 0.5 … 3,600,000 and infinity (milliseconds, or bytes).
+class Histogram {
+ public:
+  static constexpr std::array<double, 19> bounds{0.5,  1,    5,     10,    25,    50,     100,    250,    500,   1000,
+                                                 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000};
+  void record(double value);
+  /// Not cumulative; the last one is +Inf.
+  std::array<std::uint64_t, bounds.size() + 1> counts() const;
+  double sum() const { return sum_.load(std::memory_order_relaxed); }
+
+ private:
+  std::array<std::atomic<std::uint64_t>, bounds.size() + 1> counts_{};
+  std::atomic<double> sum_{0};
+};
+
+/// Receives metrics under Envoy's dotted names («cluster.outbound|80||x;.upstream_rq_total»).
+class StatSink {
+ public:
+  virtual ~StatSink() = default;
+  virtual void counter(std::string_view name, std::uint64_t value) = 0;
+  virtual void gauge(std::string_view name, std::int64_t value) = 0;
+  virtual void histogram(std::string_view name, const Histogram& value) = 0;
+};
+
+/// Something that owns metrics. collect() runs on the owner's thread.
+class StatSource {
+ public:
+  virtual ~StatSource() = default;
+  virtual void collect(StatSink& sink) const = 0;
+};
+
+}  // namespace clew
