@@ -15,6 +15,7 @@ template <class T>
 class NameMap {
  public:
   using Value = std::shared_ptr<const T>;
+  class Edit;
 
   /// Null when there is none. The pointer lives as long as this map.
   const T* find(std::string_view name) const {
@@ -31,25 +32,6 @@ class NameMap {
   }
   std::size_t size() const { return size_; }
 
-  /// Adds, replaces (value) or removes (null).
-  void set(std::string_view name, Value value) {
-    auto& slot = shards_[index(name)];
-    auto shard = slot ? std::make_shared<Shard>(*slot) : std::make_shared<Shard>();
-    const auto it = shard->find(name);
-    if (it != shard->end()) {
-      if (value) {
-        it->second = std::move(value);
-      } else {
-        shard->erase(it);
-        --size_;
-      }
-    } else if (value) {
-      shard->emplace(std::string(name), std::move(value));
-      ++size_;
-    }
-    slot = shard->empty() ? nullptr : std::move(shard);
-  }
-
   template <class F>
   void for_each(F&& visit) const {
     for (const auto& shard : shards_)
@@ -63,6 +45,41 @@ class NameMap {
   static std::size_t index(std::string_view name) { return StringHash{}(name) % shard_count; }
   std::array<std::shared_ptr<const Shard>, shard_count> shards_{};
   std::size_t size_ = 0;
+};
+
+/// Makes the next map out of one: a shard is copied at its first change and written in place from then on.
+template <class T>
+class NameMap<T>::Edit {
+ public:
+  explicit Edit(NameMap base) : map_(std::move(base)) {}
+
+  /// Adds, replaces (value) or removes (null).
+  void set(std::string_view name, Value value) {
+    Shard& shard = writable(index(name));
+    const auto it = shard.find(name);
+    if (it == shard.end()) {
+      if (!value) return;
+      shard.emplace(std::string(name), std::move(value));
+      ++map_.size_;
+    } else if (value) {
+      it->second = std::move(value);
+    } else {
+      shard.erase(it);
+      --map_.size_;
+    }
+  }
+  NameMap finish() && { return std::move(map_); }
+
+ private:
+  Shard& writable(std::size_t i) {
+    if (!own_[i]) {
+      own_[i] = map_.shards_[i] ? std::make_shared<Shard>(*map_.shards_[i]) : std::make_shared<Shard>();
+      map_.shards_[i] = own_[i];
+    }
+    return *own_[i];
+  }
+  NameMap map_;
+  std::array<std::shared_ptr<Shard>, shard_count> own_{};
 };
 
 }  // namespace clew

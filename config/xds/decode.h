@@ -1,0 +1,83 @@
+// From xDS messages to snapshot values: each resource alone, accepted whole or refused with a sentence that names resource,
+// field and object. Pure: no I/O, no state but what the context interns. Control thread only.
+#pragma once
+
+#include "config/snapshot/cluster.h"
+#include "config/snapshot/listener.h"
+#include "config/snapshot/route.h"
+#include "config/snapshot/tls.h"
+
+#include <boost/system/result.hpp>
+
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace envoy::config::cluster::v3 {
+class Cluster;
+}
+namespace envoy::config::endpoint::v3 {
+class ClusterLoadAssignment;
+}
+namespace envoy::config::listener::v3 {
+class Listener;
+}
+namespace envoy::config::route::v3 {
+class RouteConfiguration;
+}
+namespace envoy::extensions::transport_sockets::tls::v3 {
+class Secret;
+}
+
+namespace clew {
+
+class FilterRegistry;  // filters/registry.h
+
+/// Why a resource was refused: «listener virtualInbound: filter_chains[2].filters[0]: type … is not supported (VirtualService a/b)».
+struct DecodeError {
+  std::string message;
+};
+[[noreturn]] void throw_exception_from_error(const DecodeError& error, const boost::source_location& where);
+template <class T>
+using Decoded = boost::system::result<T, DecodeError>;
+
+/// A secret that a TLS context names, and who delivers it.
+struct SecretReference {
+  std::string name;
+  std::string sds_cluster;  // the gRPC cluster to ask (sds-grpc); empty: ADS
+  bool waits_forever = false;  // initial_fetch_timeout 0s; otherwise what needs it goes live after 15 s
+  friend auto operator<=>(const SecretReference&, const SecretReference&) = default;
+};
+
+/// Gives each distinct TLS context a slot in Snapshot::tls (config/xds/tls_slots.h).
+class TlsInterner {
+ public:
+  enum class Side : std::uint8_t { server, client };
+  virtual ~TlsInterner() = default;
+  /// key: the serialized Upstream/DownstreamTlsContext; equal keys give the same pointer.
+  virtual std::shared_ptr<const TlsParams> intern(Side side, const std::string& key, TlsParams params) = 0;
+};
+
+/// What decoding needs, and what it finds out on the way. One for each resource.
+struct DecodeContext {
+  const FilterRegistry& filters;
+  TlsInterner& tls;
+  bool added_via_api = true;  // false for the bootstrap's static resources
+
+  // found: what must be there before the resource is warm
+  std::set<SecretReference> secrets;
+  std::set<std::string> rds_names;
+};
+
+Decoded<std::shared_ptr<const Cluster>> decode_cluster(const envoy::config::cluster::v3::Cluster& message, DecodeContext& context);
+Decoded<std::shared_ptr<const LoadAssignment>> decode_endpoints(const envoy::config::endpoint::v3::ClusterLoadAssignment& message);
+/// previous: the listener being replaced, or null; its chains whose bytes are equal are shared.
+Decoded<std::shared_ptr<const Listener>> decode_listener(const envoy::config::listener::v3::Listener& message, DecodeContext& context,
+                                                         const Listener* previous);
+Decoded<std::shared_ptr<const RouteTable>> decode_route_table(const envoy::config::route::v3::RouteConfiguration& message,
+                                                              DecodeContext& context);
+Decoded<std::shared_ptr<const Secret>> decode_secret(const envoy::extensions::transport_sockets::tls::v3::Secret& message);
+
+}  // namespace clew
