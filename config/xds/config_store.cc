@@ -1,0 +1,473 @@
+#include "config/xds/config_store.h"
+
+#include "config/xds/type_urls.h"
+#include "proxy/base/log.h"
+
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
+#include "envoy/service/discovery/v3/discovery.pb.h"
+
+#include <algorithm>
+
+namespace clew {
+
+namespace {
+
+template <class Message>
+Decoded<Message> parse(const std::string& bytes) {
+  Message message;
+  if (!message.ParseFromString(bytes)) return DecodeError{"the bytes are no " + std::string(message.GetTypeName())};
+  return message;
+}
+
+bool resolves_by_dns(const Cluster& cluster) {
+  return cluster.type == Cluster::Type::strict_dns || cluster.type == Cluster::Type::logical_dns;
+}
+
+const std::string& eds_name(const Cluster& cluster) {
+  return cluster.eds_service_name.empty() ? cluster.name : cluster.eds_service_name;
+}
+
+}  // namespace
+
+ConfigStore::ConfigStore(const FilterRegistry& filters, const Clock& clock, TlsSlots::MakeContext make_context, Wants wants)
+    : filters_(filters),
+      clock_(clock),
+      wants_(std::move(wants)),
+      tls_(std::move(make_context), [this](std::string_view name) { return find_secret(name); }) {}
+
+// ---- accepting ----
+
+/// Decodes and files one resource. Equal bytes are a no-op; a refusal leaves what serves alone.
+template <class T, class Decode>
+std::string ConfigStore::accept(StringMap<Record<T>>& records, const std::string& name, const std::string& bytes,
+                                const std::string& version, Decode&& decode) {
+  Record<T>& record = records[name];
+  if (const auto* newest = record.newest(); newest && newest->bytes == bytes) {
+    record.error.reset();
+    return {};
+  }
+  Accepted<T> accepted{bytes, version, clock_.wall(), nullptr, {}, {}};
+  std::string problem = decode(accepted, record);
+  if (!problem.empty()) {
+    record.error = Refused{bytes, version, problem, clock_.wall()};
+    return problem;
+  }
+  record.error.reset();
+  record.warming = std::move(accepted);
+  return {};
+}
+
+std::string ConfigStore::accept_resource(std::string_view type_url, const std::string& name, const google::protobuf::Any& resource,
+                                         const std::string& version) {
+  const std::string& bytes = resource.value();
+  if (resource.type_url() != type_url) return name + ": a " + resource.type_url() + " came in a response of another type";
+  if (type_url == type_url::cluster) {
+    if (static_clusters_.contains(name)) return "cluster " + name + ": the bootstrap's cluster of this name cannot be replaced";
+    std::string problem = accept(clusters_, name, bytes, version, [&](Accepted<Cluster>& into, const Record<Cluster>&) {
+      auto message = parse<envoy::config::cluster::v3::Cluster>(bytes);
+      if (!message) return message.error().message;
+      DecodeContext context{filters_, tls_};
+      auto decoded = decode_cluster(*message, context);
+      if (!decoded) return decoded.error().message;
+      into.value = std::move(*decoded);
+      into.secrets = std::move(context.secrets);
+      return std::string();
+    });
+    if (problem.empty() && clusters_[name].warming) warming_clusters_.insert(name);
+    references_changed_ = true;
+    return problem;
+  }
+  if (type_url == type_url::listener) {
+    if (static_listeners_.contains(name)) return "listener " + name + ": the bootstrap's listener of this name cannot be replaced";
+    std::string problem = accept(listeners_, name, bytes, version, [&](Accepted<Listener>& into, const Record<Listener>& record) {
+      auto message = parse<envoy::config::listener::v3::Listener>(bytes);
+      if (!message) return message.error().message;
+      DecodeContext context{filters_, tls_};
+      auto decoded = decode_listener(*message, context, record.active ? record.active->value.get() : nullptr);
+      if (!decoded) return decoded.error().message;
+      into.value = std::move(*decoded);
+      into.secrets = std::move(context.secrets);
+      into.rds_names = std::move(context.rds_names);
+      return std::string();
+    });
+    if (problem.empty() && listeners_[name].warming) warming_listeners_.insert(name);
+    references_changed_ = true;
+    return problem;
+  }
+  if (type_url == type_url::route) {
+    std::string problem = accept(routes_, name, bytes, version, [&](Accepted<RouteTable>& into, const Record<RouteTable>&) {
+      auto message = parse<envoy::config::route::v3::RouteConfiguration>(bytes);
+      if (!message) return message.error().message;
+      DecodeContext context{filters_, tls_};
+      auto decoded = decode_route_table(*message, context);
+      if (!decoded) return decoded.error().message;
+      into.value = std::move(*decoded);
+      return std::string();
+    });
+    Record<RouteTable>& record = routes_[name];
+    if (record.warming) {  // routes wait for nothing
+      record.active = std::move(record.warming);
+      record.warming.reset();
+      changed_routes_.insert(name);
+    }
+    return problem;
+  }
+  if (type_url == type_url::endpoints) {
+    std::string problem = accept(endpoints_, name, bytes, version, [&](Accepted<LoadAssignment>& into, const Record<LoadAssignment>&) {
+      auto message = parse<envoy::config::endpoint::v3::ClusterLoadAssignment>(bytes);
+      if (!message) return message.error().message;
+      auto decoded = decode_endpoints(*message);
+      if (!decoded) return decoded.error().message;
+      into.value = std::move(*decoded);
+      return std::string();
+    });
+    Record<LoadAssignment>& record = endpoints_[name];
+    if (record.warming) {
+      record.active = std::move(record.warming);
+      record.warming.reset();
+      if (const auto it = clusters_by_eds_name_.find(name); it != clusters_by_eds_name_.end())
+        for (const auto& cluster : it->second) changed_clusters_.insert(cluster);
+    }
+    return problem;
+  }
+  return std::string(type_url) + " is not a type that was asked for";
+}
+
+void ConfigStore::remove_resource(std::string_view type_url, const std::string& name) {
+  if (type_url == type_url::cluster && !static_clusters_.contains(name) && clusters_.erase(name)) {
+    warming_clusters_.erase(name);
+    changed_clusters_.insert(name);
+    references_changed_ = true;
+    stats_.cluster_removed.add();
+  } else if (type_url == type_url::listener && !static_listeners_.contains(name) && listeners_.erase(name)) {
+    warming_listeners_.erase(name);
+    changed_listeners_.insert(name);
+    references_changed_ = true;
+    stats_.listener_removed.add();
+  } else if (type_url == type_url::route) {
+    // A name that does not exist (any more): an empty table answers 404, and lets its listener get warm.
+    auto empty = std::make_shared<RouteTable>();
+    empty->name = name;
+    routes_[name].active = Accepted<RouteTable>{{}, {}, clock_.wall(), std::move(empty), {}, {}};
+    changed_routes_.insert(name);
+  } else if (type_url == type_url::endpoints) {
+    endpoints_[name].active = Accepted<LoadAssignment>{{}, {}, clock_.wall(), std::make_shared<LoadAssignment>(), {}, {}};
+    if (const auto it = clusters_by_eds_name_.find(name); it != clusters_by_eds_name_.end())
+      for (const auto& cluster : it->second) changed_clusters_.insert(cluster);
+  } else if (type_url == type_url::secret) {
+    // Missing for now: what has a context keeps it, what has none goes live and refuses handshakes.
+    expired_secrets_.insert(name);
+  }
+}
+
+Refusals ConfigStore::on_response(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response) {
+  Refusals refusals;
+  const auto refuse = [&](const std::string& name, const std::string& why) {
+    refusals.names.insert(name);
+    refusals.detail += (refusals.detail.empty() ? "" : "; ") + why;
+  };
+  const std::string& version = response.system_version_info();
+  for (const auto& resource : response.resources()) {
+    const std::string problem =
+        response.type_url() == type_url::secret
+            ? on_secret(resource.resource(), version)
+            : accept_resource(response.type_url(), resource.name(), resource.resource(), version);
+    if (!problem.empty()) refuse(resource.name(), problem);
+  }
+  for (const auto& name : response.removed_resources()) remove_resource(response.type_url(), name);
+  versions_[response.type_url()] = version;
+
+  if (response.type_url() == type_url::cluster || response.type_url() == type_url::listener) {
+    auto& stats = response.type_url() == type_url::cluster ? stats_.cds : stats_.lds;
+    (response.type_url() == type_url::cluster ? got_clusters_ : got_listeners_) = true;
+    stats.update_attempt.add();
+    (refusals.detail.empty() ? stats.update_success : stats.update_rejected).add();
+  }
+  settle();
+  return refusals;
+}
+
+void ConfigStore::on_connected(bool connected) {
+  stats_.connected_state.set(connected ? 1 : 0);
+  if (!connected) {
+    stats_.cds.update_failure.add();
+    stats_.lds.update_failure.add();
+  }
+}
+
+std::string ConfigStore::on_secret(const google::protobuf::Any& resource, const std::string& version) {
+  if (resource.type_url() != type_url::secret) return "a " + resource.type_url() + " came where a Secret was asked for";
+  auto message = parse<envoy::extensions::transport_sockets::tls::v3::Secret>(resource.value());
+  if (!message) return message.error().message;
+  const std::string& name = message->name();
+  const SecretPtr before = find_secret(name);
+  std::string problem = accept(secrets_, name, resource.value(), version, [&](Accepted<Secret>& into, const Record<Secret>&) {
+    auto decoded = decode_secret(*message);
+    if (!decoded) return decoded.error().message;
+    into.value = std::move(*decoded);
+    return std::string();
+  });
+  Record<Secret>& record = secrets_[name];
+  if (record.warming) {
+    auto old = std::move(record.active);
+    record.active = std::move(record.warming);
+    record.warming.reset();
+    problem = tls_.on_secret(name);
+    if (!problem.empty()) {  // a key that does not fit its certificate, say: the last good one stays
+      record.error = Refused{resource.value(), version, problem, clock_.wall()};
+      record.active = std::move(old);
+    }
+  }
+  settle();
+  return problem;
+}
+
+void ConfigStore::on_secret_timeout(const std::string& name) {
+  if (find_secret(name)) return;
+  CLEW_LOG(secret, warning, "secret {} did not arrive in 15 s: what names it goes live and refuses handshakes until it does", name);
+  expired_secrets_.insert(name);
+  settle();
+}
+
+void ConfigStore::on_resolved(const std::string& cluster, std::shared_ptr<const LoadAssignment> endpoints) {
+  resolved_[cluster] = std::move(endpoints);
+  changed_clusters_.insert(cluster);
+  settle();
+}
+
+std::string ConfigStore::add_static_cluster(const envoy::config::cluster::v3::Cluster& message) {
+  DecodeContext context{filters_, tls_};
+  context.added_via_api = false;
+  auto decoded = decode_cluster(message, context);
+  if (!decoded) return decoded.error().message;
+  if (!static_clusters_.insert(message.name()).second) return "cluster " + message.name() + " appears twice";
+  clusters_[message.name()].warming =
+      Accepted<Cluster>{message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), std::move(context.secrets), {}};
+  warming_clusters_.insert(message.name());
+  return {};
+}
+
+std::string ConfigStore::add_static_listener(const envoy::config::listener::v3::Listener& message) {
+  DecodeContext context{filters_, tls_};
+  context.added_via_api = false;
+  auto decoded = decode_listener(message, context, nullptr);
+  if (!decoded) return decoded.error().message;
+  const std::string name = (*decoded)->name;
+  if (!static_listeners_.insert(name).second) return "listener " + name + " appears twice";
+  listeners_[name].warming = Accepted<Listener>{message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded),
+                                                std::move(context.secrets), std::move(context.rds_names)};
+  warming_listeners_.insert(name);
+  return {};
+}
+
+std::string ConfigStore::add_static_secret(const envoy::extensions::transport_sockets::tls::v3::Secret& message) {
+  auto decoded = decode_secret(message);
+  if (!decoded) return decoded.error().message;
+  secrets_[message.name()].active = Accepted<Secret>{message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), {}, {}};
+  return {};
+}
+
+void ConfigStore::start() {
+  references_changed_ = true;
+  settle();
+}
+
+const std::string& ConfigStore::version(std::string_view type_url) const {
+  static const std::string none;
+  const auto it = versions_.find(type_url);
+  return it == versions_.end() ? none : it->second;
+}
+
+// ---- warming ----
+
+SecretPtr ConfigStore::find_secret(std::string_view name) const {
+  const auto it = secrets_.find(name);
+  return it == secrets_.end() || !it->second.active ? nullptr : it->second.active->value;
+}
+
+bool ConfigStore::secrets_arrived(const std::set<SecretReference>& secrets) const {
+  return std::all_of(secrets.begin(), secrets.end(), [&](const SecretReference& reference) {
+    return find_secret(reference.name) || expired_secrets_.contains(reference.name);
+  });
+}
+
+std::shared_ptr<const LoadAssignment> ConfigStore::endpoints_of(const Cluster& cluster) const {
+  if (cluster.type == Cluster::Type::eds) {
+    const auto it = endpoints_.find(eds_name(cluster));
+    return it == endpoints_.end() || !it->second.active ? nullptr : it->second.active->value;
+  }
+  if (resolves_by_dns(cluster)) {
+    const auto it = resolved_.find(cluster.name);
+    return it == resolved_.end() ? nullptr : it->second;
+  }
+  return cluster.inline_endpoints;
+}
+
+bool ConfigStore::warm(const Accepted<Cluster>& cluster) const {
+  const bool needs_endpoints = cluster.value->type == Cluster::Type::eds || resolves_by_dns(*cluster.value);
+  return secrets_arrived(cluster.secrets) && (!needs_endpoints || endpoints_of(*cluster.value));
+}
+
+bool ConfigStore::warm(const Accepted<Listener>& listener) const {
+  const bool routes = std::all_of(listener.rds_names.begin(), listener.rds_names.end(), [&](const std::string& name) {
+    const auto it = routes_.find(name);
+    return it != routes_.end() && it->second.active;
+  });
+  return routes && secrets_arrived(listener.secrets);
+}
+
+void ConfigStore::activate_clusters() {
+  std::erase_if(warming_clusters_, [&](const std::string& name) {
+    Record<Cluster>& record = clusters_.find(name)->second;
+    if (!warm(*record.warming)) return false;
+    (record.active ? stats_.cluster_modified : stats_.cluster_added).add();
+    record.active = std::move(record.warming);
+    record.warming.reset();
+    changed_clusters_.insert(name);
+    return true;
+  });
+}
+
+void ConfigStore::activate_listeners() {
+  // As Envoy starts: no pod traffic is taken before the first set of clusters is there to carry it.
+  clusters_ready_ = clusters_ready_ || (got_clusters_ && warming_clusters_.empty());
+  std::erase_if(warming_listeners_, [&](const std::string& name) {
+    Record<Listener>& record = listeners_.find(name)->second;
+    if (!(clusters_ready_ || static_listeners_.contains(name)) || !warm(*record.warming)) return false;
+    (record.active ? stats_.listener_modified : stats_.listener_added).add();
+    record.active = std::move(record.warming);
+    record.warming.reset();
+    changed_listeners_.insert(name);
+    return true;
+  });
+}
+
+/// Tells the clients what clusters and listeners refer to now, and forgets what nobody refers to any more.
+void ConfigStore::update_wants() {
+  if (!references_changed_) return;
+  references_changed_ = false;
+  std::set<std::string> eds, rds;
+  std::set<SecretReference> secrets;
+  std::vector<std::shared_ptr<const Cluster>> dns;
+  clusters_by_eds_name_.clear();
+  for (const auto& [name, record] : clusters_) {
+    for (const auto* accepted : {record.active ? &*record.active : nullptr, record.warming ? &*record.warming : nullptr}) {
+      if (!accepted) continue;
+      secrets.insert(accepted->secrets.begin(), accepted->secrets.end());
+      if (accepted->value->type != Cluster::Type::eds) continue;
+      eds.insert(eds_name(*accepted->value));
+      clusters_by_eds_name_[eds_name(*accepted->value)].insert(name);
+    }
+    if (const auto* newest = record.newest(); newest && resolves_by_dns(*newest->value)) dns.push_back(newest->value);
+  }
+  for (const auto& [name, record] : listeners_) {
+    for (const auto* accepted : {record.active ? &*record.active : nullptr, record.warming ? &*record.warming : nullptr}) {
+      if (!accepted) continue;
+      secrets.insert(accepted->secrets.begin(), accepted->secrets.end());
+      rds.insert(accepted->rds_names.begin(), accepted->rds_names.end());
+    }
+  }
+  std::erase_if(endpoints_, [&](const auto& entry) { return !eds.contains(entry.first); });
+  std::erase_if(routes_, [&](const auto& entry) {
+    if (rds.contains(entry.first)) return false;
+    changed_routes_.insert(entry.first);
+    return true;
+  });
+  std::erase_if(resolved_, [&](const auto& entry) { return !clusters_.contains(entry.first); });
+  wanted_secrets_ = secrets;
+  wants_.endpoints(eds);
+  wants_.routes(rds);
+  wants_.secrets(secrets);
+  wants_.dns(dns);
+}
+
+void ConfigStore::settle() {
+  activate_clusters();
+  activate_listeners();
+  update_wants();
+  if (!initialized_ && got_clusters_ && got_listeners_ && warming_clusters_.empty() && warming_listeners_.empty()) initialized_ = true;
+  publish();
+  update_gauges();
+}
+
+// ---- publishing ----
+
+void ConfigStore::publish() {
+  auto tls = tls_.contexts();
+  if (changed_clusters_.empty() && changed_listeners_.empty() && changed_routes_.empty() && tls == snapshot_->tls) return;
+  auto next = std::make_shared<Snapshot>();
+  next->version = snapshot_->version + 1;
+  auto changes = std::make_shared<Changes>();
+  changes->tls = tls != snapshot_->tls;
+  next->tls = std::move(tls);
+
+  NameMap<ClusterEntry>::Edit clusters(snapshot_->clusters);
+  for (const auto& name : changed_clusters_) {
+    const auto it = clusters_.find(name);
+    if (it == clusters_.end()) {
+      clusters.set(name, nullptr);
+    } else if (it->second.active) {
+      const auto& cluster = it->second.active->value;
+      clusters.set(name, std::make_shared<ClusterEntry>(ClusterEntry{cluster, endpoints_of(*cluster)}));
+    }
+  }
+  next->clusters = std::move(clusters).finish();
+
+  NameMap<Listener>::Edit listeners(snapshot_->listeners);
+  for (const auto& name : changed_listeners_) {
+    const auto it = listeners_.find(name);
+    listeners.set(name, it == listeners_.end() || !it->second.active ? nullptr : it->second.active->value);
+  }
+  next->listeners = std::move(listeners).finish();
+
+  NameMap<RouteTable>::Edit routes(snapshot_->routes);
+  for (const auto& name : changed_routes_) {
+    const auto it = routes_.find(name);
+    routes.set(name, it == routes_.end() || !it->second.active ? nullptr : it->second.active->value);
+  }
+  next->routes = std::move(routes).finish();
+
+  changes->clusters.assign(changed_clusters_.begin(), changed_clusters_.end());
+  changes->listeners.assign(changed_listeners_.begin(), changed_listeners_.end());
+  changes->routes.assign(changed_routes_.begin(), changed_routes_.end());
+  changed_clusters_.clear();
+  changed_listeners_.clear();
+  changed_routes_.clear();
+  snapshot_ = next;
+  wants_.publish(Update{std::move(next), std::move(changes)});
+}
+
+void ConfigStore::update_gauges() {
+  stats_.warming_clusters.set(static_cast<std::int64_t>(warming_clusters_.size()));
+  stats_.active_clusters.set(static_cast<std::int64_t>(snapshot_->clusters.size()));
+  stats_.listeners_warming.set(static_cast<std::int64_t>(warming_listeners_.size()));
+  stats_.listeners_active.set(static_cast<std::int64_t>(snapshot_->listeners.size()));
+}
+
+void ConfigStats::collect(StatSink& sink) const {
+  const auto subscription = [&](const std::string& prefix, const Subscription& s) {
+    sink.counter(prefix + "update_attempt", s.update_attempt.value());
+    sink.counter(prefix + "update_success", s.update_success.value());
+    sink.counter(prefix + "update_rejected", s.update_rejected.value());
+    sink.counter(prefix + "update_failure", s.update_failure.value());
+  };
+  subscription("cluster_manager.cds.", cds);
+  subscription("listener_manager.lds.", lds);
+  sink.counter("cluster_manager.cluster_added", cluster_added.value());
+  sink.counter("cluster_manager.cluster_modified", cluster_modified.value());
+  sink.counter("cluster_manager.cluster_removed", cluster_removed.value());
+  sink.gauge("cluster_manager.active_clusters", active_clusters.value());
+  sink.gauge("cluster_manager.warming_clusters", warming_clusters.value());
+  sink.counter("listener_manager.listener_added", listener_added.value());
+  sink.counter("listener_manager.listener_modified", listener_modified.value());
+  sink.counter("listener_manager.listener_removed", listener_removed.value());
+  sink.gauge("listener_manager.total_listeners_active", listeners_active.value());
+  sink.gauge("listener_manager.total_listeners_warming", listeners_warming.value());
+  sink.gauge("control_plane.connected_state", connected_state.value());
+}
+
+}  // namespace clew

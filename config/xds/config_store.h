@@ -1,0 +1,117 @@
+// The control thread's view of the configuration: every resource with its versions, what is warm, and the snapshot made of it.
+// Inputs are whole and come one at a time (an xDS response, a secret, a DNS answer); after each, what became warm is put into
+// service and one Update is published. The old version of a resource serves until its new one is warm (make before break).
+#pragma once
+
+#include "config/snapshot/snapshot.h"
+#include "config/xds/ads_client.h"
+#include "config/xds/resource.h"
+#include "config/xds/tls_slots.h"
+#include "proxy/stats/stats.h"
+
+#include <functional>
+#include <set>
+#include <string>
+
+namespace google::protobuf {
+class Any;
+}
+
+namespace clew {
+
+/// Counters under Envoy's names, as the agent's readiness and people read them.
+struct ConfigStats final : StatSource {
+  struct Subscription {
+    Counter update_attempt, update_success, update_rejected, update_failure;
+  };
+  Subscription cds, lds;
+  Counter cluster_added, cluster_modified, cluster_removed, listener_added, listener_modified, listener_removed;
+  Gauge active_clusters, warming_clusters, listeners_active, listeners_warming, connected_state;
+  void collect(StatSink& sink) const override;
+};
+
+class ConfigStore final : public AdsHandler {
+ public:
+  /// What the store asks of the world; called from inside its inputs, never re-entered.
+  struct Wants {
+    std::function<void(const std::set<std::string>&)> endpoints, routes;
+    std::function<void(const std::set<SecretReference>&)> secrets;
+    /// STRICT_DNS and LOGICAL_DNS clusters in service or warming.
+    std::function<void(const std::vector<std::shared_ptr<const Cluster>>&)> dns;
+    std::function<void(Update)> publish;
+  };
+
+  ConfigStore(const FilterRegistry& filters, const Clock& clock, TlsSlots::MakeContext make_context, Wants wants);
+
+  // inputs; the text is why something was refused, empty when it was not
+  std::string add_static_cluster(const envoy::config::cluster::v3::Cluster& message);
+  std::string add_static_listener(const envoy::config::listener::v3::Listener& message);
+  std::string add_static_secret(const envoy::extensions::transport_sockets::tls::v3::Secret& message);
+  Refusals on_response(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response) override;
+  void on_connected(bool connected) override;
+  std::string on_secret(const google::protobuf::Any& resource, const std::string& version);
+  /// Nobody delivered this secret in its time: what waits for it goes live without.
+  void on_secret_timeout(const std::string& name);
+  void on_resolved(const std::string& cluster, std::shared_ptr<const LoadAssignment> endpoints);
+  /// Publishes what the static resources make; call once after adding them.
+  void start();
+
+  // state
+  /// CDS and LDS came and everything in them was warm once: server.state may become LIVE. Stays true.
+  bool initialized() const { return initialized_; }
+  const SnapshotPtr& snapshot() const { return snapshot_; }
+  const StringMap<Record<Cluster>>& clusters() const { return clusters_; }
+  const StringMap<Record<Listener>>& listeners() const { return listeners_; }
+  const StringMap<Record<RouteTable>>& routes() const { return routes_; }
+  const StringMap<Record<LoadAssignment>>& endpoints() const { return endpoints_; }
+  const StringMap<Record<Secret>>& secrets() const { return secrets_; }
+  /// Secrets that are waited for, by name.
+  const std::set<SecretReference>& wanted_secrets() const { return wanted_secrets_; }
+  const std::string& version(std::string_view type_url) const;
+  const ConfigStats& stats() const { return stats_; }
+
+ private:
+  template <class T, class Decode>
+  std::string accept(StringMap<Record<T>>& records, const std::string& name, const std::string& bytes, const std::string& version,
+                     Decode&& decode);
+  std::string accept_resource(std::string_view type_url, const std::string& name, const google::protobuf::Any& resource,
+                              const std::string& version);
+  void remove_resource(std::string_view type_url, const std::string& name);
+  SecretPtr find_secret(std::string_view name) const;
+  bool secrets_arrived(const std::set<SecretReference>& secrets) const;
+  bool warm(const Accepted<Cluster>& cluster) const;
+  bool warm(const Accepted<Listener>& listener) const;
+  std::shared_ptr<const LoadAssignment> endpoints_of(const Cluster& cluster) const;
+
+  void settle();
+  void activate_clusters();
+  void activate_listeners();
+  void update_wants();
+  void publish();
+  void update_gauges();
+
+  const FilterRegistry& filters_;
+  const Clock& clock_;
+  Wants wants_;
+  StringMap<Record<Cluster>> clusters_;
+  StringMap<Record<Listener>> listeners_;
+  StringMap<Record<RouteTable>> routes_;
+  StringMap<Record<LoadAssignment>> endpoints_;  // by EDS service name
+  StringMap<Record<Secret>> secrets_;
+  StringMap<std::shared_ptr<const LoadAssignment>> resolved_;  // DNS answers, by cluster
+  StringMap<std::string> versions_;                            // of the last response, by type URL
+  std::set<std::string> static_clusters_, static_listeners_;
+  std::set<std::string, std::less<>> expired_secrets_;
+  std::set<SecretReference> wanted_secrets_;
+  std::set<std::string> warming_clusters_, warming_listeners_;
+  StringMap<std::set<std::string>> clusters_by_eds_name_;
+  bool references_changed_ = false;  // clusters or listeners came or went: what they refer to is to be looked at again
+  bool got_clusters_ = false, got_listeners_ = false, clusters_ready_ = false, initialized_ = false;
+  TlsSlots tls_;
+  // what the next snapshot will differ in
+  std::set<std::string> changed_clusters_, changed_listeners_, changed_routes_;
+  SnapshotPtr snapshot_ = std::make_shared<Snapshot>();
+  ConfigStats stats_;
+};
+
+}  // namespace clew

@@ -1,0 +1,41 @@
+// A resource as it was received, beside what was made of it. The bytes stay: config_dump gives back what istiod sent, unchanged,
+// and an equal resource sent again is recognised by them.
+#pragma once
+
+#include "config/xds/decode.h"
+#include "proxy/base/clock.h"
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+namespace clew {
+
+/// One accepted version.
+template <class T>
+struct Accepted {
+  std::string bytes;  // the serialized message
+  std::string version;
+  WallTime updated{};
+  std::shared_ptr<const T> value;
+  std::set<SecretReference> secrets;
+  std::set<std::string> rds_names;
+};
+
+/// The last refusal since something was accepted.
+struct Refused {
+  std::string bytes, version, message;
+  WallTime when{};
+};
+
+/// Everything known under one name: what serves, what waits for what it needs, what was refused.
+template <class T>
+struct Record {
+  std::optional<Accepted<T>> active, warming;
+  std::optional<Refused> error;
+
+  const Accepted<T>* newest() const { return warming ? &*warming : active ? &*active : nullptr; }
+};
+
+}  // namespace clew

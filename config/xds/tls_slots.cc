@@ -1,0 +1,81 @@
+#include "config/xds/tls_slots.h"
+
+#include "proxy/base/log.h"
+
+#include <algorithm>
+
+namespace clew {
+
+namespace {
+
+std::string map_key(TlsInterner::Side side, const std::string& key) {
+  return (side == TlsInterner::Side::server ? 's' : 'c') + key;
+}
+
+std::vector<std::string> secrets_of(const TlsParams& params) {
+  std::vector<std::string> names = params.certificate_secrets;
+  if (params.validation && !params.validation->ca_secret.empty()) names.push_back(params.validation->ca_secret);
+  return names;
+}
+
+}  // namespace
+
+std::uint32_t TlsSlots::free_slot() {
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i].params.expired()) continue;
+    by_key_.erase(map_key(slots_[i].side, slots_[i].key));
+    return i;
+  }
+  slots_.emplace_back();
+  return static_cast<std::uint32_t>(slots_.size() - 1);
+}
+
+std::shared_ptr<const TlsParams> TlsSlots::intern(Side side, const std::string& key, TlsParams params) {
+  if (const auto it = by_key_.find(map_key(side, key)); it != by_key_.end())
+    if (auto known = slots_[it->second].params.lock()) return known;
+  const std::uint32_t index = free_slot();
+  params.slot = index;
+  auto shared = std::make_shared<const TlsParams>(std::move(params));
+  slots_[index] = Slot{side, key, shared, secrets_of(*shared), nullptr};
+  by_key_[map_key(side, key)] = index;
+  if (std::string problem = make(slots_[index]); !problem.empty()) CLEW_LOG(config, debug, "TLS context not made yet: {}", problem);
+  changed_ = true;
+  return shared;
+}
+
+std::string TlsSlots::make(Slot& slot) {
+  auto params = slot.params.lock();
+  if (!params) return {};
+  for (const auto& name : slot.secrets)
+    if (!find_(name)) return "secret " + name + " has not arrived";
+  auto context = make_(slot.side, std::move(params), find_);
+  if (!context) return context.error().message;
+  slot.context = std::move(*context);
+  changed_ = true;
+  return {};
+}
+
+std::string TlsSlots::on_secret(std::string_view name) {
+  std::string problem;
+  for (auto& slot : slots_) {
+    if (std::find(slot.secrets.begin(), slot.secrets.end(), name) == slot.secrets.end()) continue;
+    std::string why = make(slot);
+    // Another secret may still be missing; that is no fault of this one.
+    if (!why.empty() && std::all_of(slot.secrets.begin(), slot.secrets.end(), [&](const auto& s) { return find_(s) != nullptr; }) &&
+        problem.empty())
+      problem = std::move(why);
+  }
+  return problem;
+}
+
+std::shared_ptr<const TlsContexts> TlsSlots::contexts() {
+  if (!changed_) return contexts_;
+  changed_ = false;
+  auto next = std::make_shared<TlsContexts>();
+  next->reserve(slots_.size());
+  for (const auto& slot : slots_) next->push_back(slot.context);
+  contexts_ = std::move(next);
+  return contexts_;
+}
+
+}  // namespace clew

@@ -1,0 +1,53 @@
+// The TLS contexts of a snapshot: one slot for each distinct configuration, made again when a secret that it names rotates,
+// so that a rotation rebuilds no listener and no cluster. Slots are reused once nothing refers to their parameters.
+// Control thread only.
+#pragma once
+
+#include "config/snapshot/snapshot.h"
+#include "config/xds/decode.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace clew {
+
+using SecretPtr = std::shared_ptr<const Secret>;
+
+class TlsSlots final : public TlsInterner {
+ public:
+  using FindSecret = std::function<SecretPtr(std::string_view name)>;
+  /// Makes a context, or says why it cannot (net/tls_context.h; a fake in tests).
+  using MakeContext = std::function<Decoded<std::shared_ptr<const TlsContext>>(Side side, std::shared_ptr<const TlsParams> params,
+                                                                               const FindSecret& secrets)>;
+
+  TlsSlots(MakeContext make, FindSecret find) : make_(std::move(make)), find_(std::move(find)) {}
+
+  std::shared_ptr<const TlsParams> intern(Side side, const std::string& key, TlsParams params) override;
+  /// A secret arrived or changed: makes the contexts that name it. Returns the first reason why one could not be made; those
+  /// keep their old context.
+  std::string on_secret(std::string_view name);
+  /// All contexts by slot; the same pointer until something changed. Makes those that became possible since.
+  std::shared_ptr<const TlsContexts> contexts();
+
+ private:
+  struct Slot {
+    Side side;
+    std::string key;
+    std::weak_ptr<const TlsParams> params;
+    std::vector<std::string> secrets;
+    std::shared_ptr<const TlsContext> context;
+  };
+  std::uint32_t free_slot();
+  std::string make(Slot& slot);
+
+  MakeContext make_;
+  FindSecret find_;
+  std::vector<Slot> slots_;
+  StringMap<std::uint32_t> by_key_;
+  std::shared_ptr<const TlsContexts> contexts_ = std::make_shared<TlsContexts>();
+  bool changed_ = false;
+};
+
+}  // namespace clew
