@@ -71,11 +71,9 @@ else()
   message(FATAL_ERROR "CLEW_TLS is \"${CLEW_TLS}\"; it can be awslc or openssl")
 endif()
 
-if(EXISTS ${CMAKE_SOURCE_DIR}/third_party/messages/build.sh)  # TODO: drop
-  clew_third_party(messages prefix)
-  add_library(clew::messages INTERFACE IMPORTED GLOBAL)
-  target_include_directories(clew::messages SYSTEM INTERFACE ${prefix}/include)
-  # Whole: a type that is only named inside an Any is found through its static registration alone.
-  target_link_libraries(clew::messages INTERFACE
-    -Wl,--whole-archive ${prefix}/lib/libmessages.a -Wl,--no-whole-archive clew::protobuf)
-endif()
+clew_third_party(messages prefix)
+add_library(clew::messages INTERFACE IMPORTED GLOBAL)
+target_include_directories(clew::messages SYSTEM INTERFACE ${prefix}/include)
+# Whole: a type that is only named inside an Any is found through its static registration alone.
+target_link_libraries(clew::messages INTERFACE
+  -Wl,--whole-archive ${prefix}/lib/libmessages.a -Wl,--no-whole-archive clew::protobuf)
