@@ -10,6 +10,7 @@
 #include "proxy/net/stream_info.h"
 #include "proxy/net/worker.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <variant>
@@ -63,6 +64,9 @@ struct Stream {
   bool is_grpc = false;
   /// The request came from a peer inside (x-envoy-internal, as Envoy decides it).
   bool internal = false;
+  /// Set by the forwarder while it works for this stream, cleared after. The server connection calls it when the client is
+  /// gone (reset, closed, deadline): forward() then ends soon, with an answer that nobody will read.
+  std::function<void(Errc)> abandon;
 };
 
 }  // namespace clew
