@@ -32,13 +32,18 @@ struct HeaderMutations {
   std::vector<std::string> request_remove, response_remove;  // lower case
 };
 
-struct RetryPolicy {
-  enum On : std::uint32_t {
+/// Bits of RetryPolicy::on.
+struct RetryOn {
+  enum : std::uint32_t {
     on_5xx = 1u << 0, gateway_error = 1u << 1, reset = 1u << 2, reset_before_request = 1u << 3, connect_failure = 1u << 4,
     refused_stream = 1u << 5, retriable_4xx = 1u << 6, retriable_status_codes = 1u << 7, retriable_headers = 1u << 8,
     envoy_ratelimited = 1u << 9, grpc_cancelled = 1u << 10, grpc_deadline_exceeded = 1u << 11, grpc_internal = 1u << 12,
     grpc_resource_exhausted = 1u << 13, grpc_unavailable = 1u << 14, http3_post_connect_failure = 1u << 15,
   };
+};
+
+struct RetryPolicy {
+  using On = RetryOn;
   std::uint32_t on = 0;
   std::uint32_t num_retries = 1;
   Duration per_try_timeout{0};  // 0: the route's timeout bounds each try
