@@ -1,4 +1,4 @@
-# The three functions that every CMakeLists.txt below the root uses. Names come out of the folder's last part.
+# The functions that every CMakeLists.txt below the root uses. Names come out of the folder's last part.
 #
 #   clew_library(http SOURCES stream.cc h1_codec.cc DEPS clew_net clew::llhttp)
 #       static library clew_http; sources relative to the folder; list headers only if they are generated.
@@ -9,8 +9,13 @@
 #   clew_fuzzer(h1 SOURCES h1_fuzz.cc DEPS clew_http)
 #       SOURCES define LLVMFuzzerTestOneInput. With clang: libFuzzer executable fuzz_h1. With g++: the same file with a
 #       main() that replays files and folders. Either way ctest replays test/fuzz/corpus/h1 once, if it is there.
+#   clew_program(clew SOURCES main.cc app.cc DEPS clew_admin ...)
+#       executable at the top of the build folder, stripped; its debug information is beside it in clew.debug.
 #
 # Libraries for DEPS beside our own: see cmake/deps.cmake. All of ours include from the root: "proxy/net/transport.h".
+
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+add_custom_target(fuzzers)
 
 function(clew_common target)
   target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
@@ -25,6 +30,19 @@ function(clew_library name)
   set_target_properties(clew_${name} PROPERTIES LINKER_LANGUAGE CXX)
 endfunction()
 
+function(clew_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS")
+  add_executable(${name} ${arg_SOURCES})
+  clew_common(${name})
+  target_link_libraries(${name} PRIVATE ${arg_DEPS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  if(NOT CLEW_SANITIZE)
+    add_custom_command(TARGET ${name} POST_BUILD VERBATIM
+      COMMAND ${CMAKE_OBJCOPY} --only-keep-debug $<TARGET_FILE:${name}> $<TARGET_FILE:${name}>.debug
+      COMMAND ${CMAKE_OBJCOPY} --strip-all --add-gnu-debuglink=$<TARGET_FILE:${name}>.debug $<TARGET_FILE:${name}>)
+  endif()
+endfunction()
+
 function(clew_unit_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS")
   add_executable(unit_${name} ${arg_SOURCES} $<TARGET_OBJECTS:clew_catch_main>)
@@ -37,6 +55,7 @@ function(clew_fuzzer name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS")
   add_executable(fuzz_${name} ${arg_SOURCES})
   clew_common(fuzz_${name})
+  add_dependencies(fuzzers fuzz_${name})
   target_link_libraries(fuzz_${name} PRIVATE ${arg_DEPS})
   if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)

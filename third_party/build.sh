@@ -28,8 +28,9 @@ build() {
   [[ -d $out ]] && return
   mkdir -p "$cache"
   exec 8>"$cache/$name.lock"
-  flock 8
+  flock -n 8 || { echo "third_party: waiting for another build of $name"; flock 8; }
   if [[ ! -d $out ]]; then
+    rm -rf "$cache/.$name".*  # the lock is ours, so whatever is there was interrupted
     work=$(mktemp -d "$cache/.$name.XXXXXX")
     mkdir "$work/work" "$work/out"
     log=$out.log
