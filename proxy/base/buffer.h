@@ -41,7 +41,8 @@ class Buffer {
   /// Takes the first n bytes of other (n <= other.size()), without copying.
   void append(Buffer& other, std::size_t n);
 
-  /// Room to read into: at least `min` contiguous bytes (min <= slab_size) at the end; commit what was filled.
+  /// Room to read into: at least `min` contiguous bytes (0 < min <= slab_size) at the end. Then commit what was filled,
+  /// 0 included: that gives a slab back that stayed empty. Nothing else may be appended in between.
   std::span<char> prepare(std::size_t min = 4096);
   void commit(std::size_t n);
 
@@ -56,12 +57,14 @@ class Buffer {
   struct Slab;
   struct Slice;
   void push(Slab* slab, std::uint32_t begin, std::uint32_t end);
+  static Slice* make_slice(Slab* slab, std::uint32_t begin, std::uint32_t end, Slice* next);
   void pop_front();
   static Slab* take();
   static void release(Slab* slab);
 
   Slice* first_ = nullptr;
   Slice* last_ = nullptr;
+  Slab* prepared_ = nullptr;
   std::size_t size_ = 0;
 };
 

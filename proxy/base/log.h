@@ -21,7 +21,7 @@ std::string_view to_string(LogLevel level);
 /// A named logger with its own level.
 class Logger {
  public:
-  explicit Logger(std::string_view name) : name_(name) {}
+  constexpr explicit Logger(std::string_view name) : name_(name) {}
   std::string_view name() const { return name_; }
   LogLevel level() const { return level_.load(std::memory_order_relaxed); }
   void set_level(LogLevel level) { level_.store(level, std::memory_order_relaxed); }

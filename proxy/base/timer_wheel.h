@@ -14,13 +14,19 @@ namespace clew {
 
 class TimerWheel;
 
+/// A place in a circular list of timers.
+struct TimerLink {
+  TimerLink* next_ = nullptr;  // null when in no list
+  TimerLink* previous_ = nullptr;
+};
+
 /// A timer that lives inside its owner; destroying it disarms it. The callback may re-arm or destroy this timer.
-class Timer {
+class Timer : private TimerLink {
  public:
   Timer(TimerWheel& wheel, std::function<void()> on_expire) : wheel_(wheel), on_expire_(std::move(on_expire)) {}
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
-  ~Timer() { cancel(); }
+  ~Timer();
 
   /// Arms (or re-arms) it to expire `after` from now; zero or less means at the next advance.
   void arm(Duration after);
@@ -29,13 +35,15 @@ class Timer {
 
  private:
   friend class TimerWheel;
+  static constexpr std::uint16_t no_slot = UINT16_MAX;
   TimerWheel& wheel_;
   std::function<void()> on_expire_;
-  Timer* next_ = nullptr;  // circular list of its slot; null when not armed
-  Timer* previous_ = nullptr;
   std::uint64_t tick_ = 0;  // absolute expiry, in ticks
+  std::uint16_t slot_ = no_slot;
+  bool running_ = false;
 };
 
+/// May end before its timers, which are then disarmed and must not be armed again.
 class TimerWheel {
  public:
   explicit TimerWheel(const Clock& clock);
@@ -43,22 +51,41 @@ class TimerWheel {
   TimerWheel& operator=(const TimerWheel&) = delete;
   ~TimerWheel();
 
-  /// Runs what has expired by now.
+  /// Runs what has expired by now. Not from inside a timer's callback.
   void advance();
   /// When advance() is next worth calling, or nothing when no timer is armed. May be earlier than the first expiry.
   std::optional<TimePoint> next_deadline() const;
-  /// Called when an armed timer makes next_deadline() earlier than it was.
+  /// Called when an armed timer makes next_deadline() earlier than it was, but not inside advance(), after which the owner
+  /// asks anyway.
   void set_wakeup(std::function<void()> wakeup) { wakeup_ = std::move(wakeup); }
   TimePoint now() const { return clock_.now(); }
   const Clock& clock() const { return clock_; }
 
  private:
   friend class Timer;
-  // owner of this file decides the levels; hidden from users
-  struct Levels;
+  // A tick has seven digits of six bits; a timer waits in the level of its highest digit that differs from now's, and
+  // moves down as that digit is reached. Bit i of occupied_[level]: slot i holds timers.
+  static constexpr unsigned digit = 6, levels = 7, slots = 1u << digit;
+  struct Visit {
+    std::uint64_t tick;
+    unsigned level, slot;
+  };
+  void arm(Timer& timer, Duration after);
+  std::uint64_t place(Timer& timer);
+  void unlink(Timer& timer);
+  Visit next_visit() const;
+  std::uint64_t next_tick() const;
+  void run_due();
+
   const Clock& clock_;
+  const TimePoint start_;
+  std::uint64_t now_ = 0;  // ticks since start_, up to which everything has run
+  mutable std::uint64_t wake_ = UINT64_MAX;  // the tick the owner knows to come back at
   std::function<void()> wakeup_;
-  Levels* levels_;
+  Timer* running_ = nullptr;  // null once its callback has destroyed it
+  std::array<std::uint64_t, levels> occupied_{};
+  std::array<std::array<TimerLink, slots>, levels> slots_;
+  TimerLink due_;
 };
 
 }  // namespace clew

@@ -1,0 +1,71 @@
+#include "proxy/base/log.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cstdlib>
+
+using namespace clew;
+
+namespace {
+
+/// What f writes to stderr.
+template <class F>
+std::string captured(F f) {
+  char path[] = "/tmp/clew_log_test_XXXXXX";
+  const int file = mkstemp(path);
+  REQUIRE(file >= 0);
+  unlink(path);
+  const int saved = dup(2);
+  dup2(file, 2);
+  f();
+  fflush(stderr);
+  dup2(saved, 2);
+  close(saved);
+  std::string out(static_cast<std::size_t>(lseek(file, 0, SEEK_END)), '\0');
+  REQUIRE(pread(file, out.data(), out.size(), 0) == static_cast<ssize_t>(out.size()));
+  close(file);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("levels by name") {
+  LogLevel level = LogLevel::off;
+  for (const char* text : {"", "INFO", "verbose", "inf", "err"}) CHECK_FALSE(parse_log_level(text, level));
+  CHECK(level == LogLevel::off);
+  CHECK((parse_log_level("warn", level) && level == LogLevel::warning));
+  CHECK((parse_log_level("trace", level) && level == LogLevel::trace));
+  CHECK(to_string(LogLevel::critical) == "critical");
+}
+
+TEST_CASE("loggers are found by name and have levels of their own") {
+  CHECK(log::find("router") == &log::router);
+  CHECK(log::find("nothing") == nullptr);
+  log::set_level(LogLevel::error);
+  log::router.set_level(LogLevel::debug);
+  CHECK(log::router.enabled(LogLevel::debug));
+  CHECK_FALSE(log::http.enabled(LogLevel::warning));
+  CHECK(log::all().size() == 18);
+  log::set_level(LogLevel::info);
+}
+
+TEST_CASE("arguments of a line that is not written are not evaluated") {
+  int evaluated = 0;
+  CHECK(captured([&] { CLEW_LOG(main, debug, "{}", ++evaluated); }).empty());
+  CHECK(evaluated == 0);
+}
+
+TEST_CASE("formats") {
+  CHECK_FALSE(log::set_format(""));
+  REQUIRE(log::set_format("%l|envoy %n|%v|%g"));
+  CHECK(captured([] { CLEW_LOG(upstream, warning, "no {} for {}", "host", 7); }) ==
+        "warning|envoy upstream|no host for 7|test/unit/proxy/base/log_test.cc\n");
+  REQUIRE(log::set_format("{\"m\":\"%j\"}"));
+  CHECK(captured([] { CLEW_LOG(main, error, "a\"b\\c\n\x01"); }) == "{\"m\":\"a\\\"b\\\\c\\n\\u0001\"}\n");
+  REQUIRE(log::set_format("%_"));
+  CHECK(captured([] { CLEW_LOG(main, error, "a\nb"); }) == "a\\nb\n");
+  REQUIRE(log::set_format("%Y-%m-%dT%T.%fZ"));
+  CHECK(captured([] { CLEW_LOG(main, error, "x"); }).size() == std::string_view("2026-11-21T10:00:00.123456Z\n").size());
+}
