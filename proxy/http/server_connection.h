@@ -4,6 +4,7 @@
 
 #include "proxy/http/run_stream.h"
 #include "proxy/net/connection_info.h"
+#include "proxy/net/drain_signal.h"
 #include "proxy/net/transport.h"
 #include "proxy/stats/stats.h"
 
@@ -21,23 +22,6 @@ struct HttpServerStats {
       downstream_rq_3xx, downstream_rq_4xx, downstream_rq_5xx, downstream_rq_completed, downstream_rq_rx_reset, downstream_rq_tx_reset,
       downstream_rq_timeout, downstream_rq_idle_timeout, downstream_rq_max_duration_reached, downstream_rq_too_large, no_route, rs_too_large;
   Histogram downstream_rq_time, downstream_cx_length_ms;
-};
-
-/// Tells a connection's coroutine that its listener or chain drains: finish what is under way, then close (h1: Connection:
-/// close on the next response; h2: GOAWAY). Owned by the listener's record of the connection.
-class DrainSignal {
- public:
-  bool draining() const { return draining_; }
-  void start() {
-    draining_ = true;
-    if (on_start_) on_start_();
-  }
-  /// One hook; called at most once per start(), on the worker's thread.
-  void set_hook(std::function<void()> hook) { on_start_ = std::move(hook); }
-
- private:
-  bool draining_ = false;
-  std::function<void()> on_start_;
 };
 
 /// What a server connection works with; everything outlives the connection.

@@ -7,6 +7,7 @@
 #include "proxy/net/task.h"
 
 #include <cstddef>
+#include <cstdint>
 
 namespace clew {
 
@@ -19,12 +20,14 @@ class Transport {
   /// Takes up to max bytes that are there: their number (> 0), would_block, eof, or what ended the connection.
   virtual Result<std::size_t> try_read(Buffer& into, std::size_t max) = 0;
   /// Sends and consumes what the peer takes now: the number of bytes (> 0), would_block, or what ended the connection.
-  /// TLS: one record a slab-full, several records a system call.
+  /// TLS: one record a slab-full, several records a system call. After would_block the next call must bring the same first
+  /// bytes (more may follow them): they may be encrypted and partly under way. An empty buffer: 0.
   virtual Result<std::size_t> try_write(Buffer& from) = 0;
   /// Until try_read (try_write) is worth calling again, or close().
   virtual Task<Result<void>> readable() = 0;
   virtual Task<Result<void>> writable() = 0;
-  /// Ends our direction (FIN; TLS: close_notify first). The other direction goes on.
+  /// Ends our direction (FIN; TLS: close_notify first); everything written before must have been taken. The other
+  /// direction goes on. would_block: call again when writable.
   virtual Result<void> shutdown_write() = 0;
   /// Ends both directions at once; pending and later operations give `cause`. Idempotent.
   /// reset: with RST rather than FIN.

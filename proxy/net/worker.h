@@ -9,10 +9,11 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 namespace clew {
@@ -25,7 +26,7 @@ class Worker {
   Worker(const Worker&) = delete;
   ~Worker();
 
-  /// Runs until stop(). The calling thread becomes the worker's.
+  /// Runs until stop(), also while there is nothing to do. The calling thread becomes the worker's.
   void run();
   /// Any thread.
   void stop();
@@ -43,7 +44,7 @@ class Worker {
   Executor executor() { return io_.get_executor(); }
   TimerWheel& timers() { return timers_; }
   const Clock& clock() const { return clock_; }
-  /// A plain read. Copy it to keep it across a suspension.
+  /// A plain read, never null. Copy it to keep it across a suspension.
   const SnapshotPtr& snapshot() const { return snapshot_; }
   void on_update(OnUpdate callback) { on_update_.push_back(std::move(callback)); }
   std::uint64_t next_id() { return (next_id_++ << 8) | index_; }
@@ -51,11 +52,15 @@ class Worker {
   std::uint64_t random();
 
  private:
+  void arm_wheel();
+
   const unsigned index_;
   const Clock& clock_;
+  TimerWheel timers_;  // before io_: coroutines that die with the io_context own timers
   boost::asio::io_context io_{1};
-  TimerWheel timers_;
-  boost::asio::steady_timer wheel_timer_;
+  boost::asio::basic_waitable_timer<std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, Executor> wheel_timer_;
+  std::optional<TimePoint> wheel_armed_;  // what wheel_timer_ waits for, in clock_'s time
+  bool advancing_ = false;
   SnapshotPtr snapshot_;
   std::vector<OnUpdate> on_update_;
   std::uint64_t next_id_ = 1;

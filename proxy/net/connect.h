@@ -1,0 +1,40 @@
+// Opens connections to upstreams.
+#pragma once
+
+#include "config/snapshot/cluster.h"
+#include "proxy/base/address.h"
+#include "proxy/base/clock.h"
+#include "proxy/base/result.h"
+#include "proxy/net/transport.h"
+#include "proxy/net/worker.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace clew {
+
+struct ConnectTarget {
+  Address address;                // IP and port, or a unix socket
+  std::optional<Address> source;  // bound before connecting; port 0: the kernel's choice at connect
+  Duration timeout = std::chrono::seconds(5);  // 0 or less: none
+  std::optional<TcpKeepalive> keepalive;
+  bool transparent = false;  // IP_TRANSPARENT: source may be anybody's address (needs NET_ADMIN)
+  std::uint32_t mark = 0;    // SO_MARK; 0: none
+};
+
+struct Connected {
+  std::unique_ptr<Transport> transport;  // null: error says why
+  Address local;
+  /// ok, connection_refused, connect_timeout, connect_failed, or bind_failed (source).
+  Errc error = Errc::ok;
+  /// For %UPSTREAM_TRANSPORT_FAILURE_REASON%, as Envoy puts it: «delayed connect error: Connection refused». Empty after a timeout.
+  std::string failure;
+  explicit operator bool() const { return transport != nullptr; }
+};
+
+/// TCP sockets have TCP_NODELAY. Does not resolve names. Abandoning it midway is not possible: it ends by its timeout.
+Task<Connected> connect(Worker& worker, ConnectTarget target);
+
+}  // namespace clew

@@ -1,0 +1,154 @@
+#include "proxy/net/socket_transport.h"
+
+#include "config/snapshot/cluster.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/deferred.hpp>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+namespace clew {
+
+using boost::asio::as_tuple;
+using boost::asio::deferred;
+
+namespace {
+
+constexpr std::size_t max_slices = 64;
+
+template <class T>
+void set_option(int fd, int level, int name, const T& value) {
+  ::setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+}  // namespace
+
+SocketTransport::SocketTransport(Worker& worker, int fd) : descriptor_(worker.executor(), fd) {}
+
+SocketTransport::~SocketTransport() { close(Errc::canceled); }
+
+Result<std::size_t> SocketTransport::failed(int error) {
+  if (error == EAGAIN || error == EWOULDBLOCK) return Error{Errc::would_block};
+  // ECONNRESET, EPIPE, ETIMEDOUT (keepalive, retransmission), EHOSTUNREACH, …: the connection is gone without a FIN.
+  return Error{Errc::connection_reset};
+}
+
+Result<std::size_t> SocketTransport::try_read(Buffer& into, std::size_t max) {
+  if (cause_) return Error{*cause_};
+  if (drained_) return Error{Errc::would_block};
+  if (max == 0) return std::size_t{0};
+  std::span<char> room = into.prepare(std::min(max, std::size_t{2048}));
+  room = room.first(std::min(room.size(), max));
+  ssize_t n;
+  do {
+    n = ::recv(descriptor_.native_handle(), room.data(), room.size(), 0);
+  } while (n < 0 && errno == EINTR);
+  if (n <= 0) {
+    const int error = errno;
+    into.commit(0);
+    if (n == 0) return Error{Errc::eof};
+    if (error == EAGAIN) drained_ = true;
+    return failed(error);
+  }
+  const auto got = static_cast<std::size_t>(n);
+  into.commit(got);
+  drained_ = got < room.size();
+  read_ += got;
+  return got;
+}
+
+Result<std::size_t> SocketTransport::try_write(Buffer& from) {
+  if (cause_) return Error{*cause_};
+  if (full_) return Error{Errc::would_block};
+  std::size_t total = 0;
+  while (!from.empty()) {
+    std::array<iovec, max_slices> slices;
+    msghdr message{};
+    message.msg_iov = slices.data();
+    message.msg_iovlen = from.peek(slices);
+    std::size_t offered = 0;
+    for (std::size_t i = 0; i < message.msg_iovlen; ++i) offered += slices[i].iov_len;
+    ssize_t n;
+    do {
+      n = ::sendmsg(descriptor_.native_handle(), &message, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+      if (errno == EAGAIN) full_ = true;
+      if (total > 0) break;  // the next call reports it
+      return failed(errno);
+    }
+    const auto sent = static_cast<std::size_t>(n);
+    from.consume(sent);
+    total += sent;
+    written_ += sent;
+    if (sent < offered) {
+      full_ = true;
+      break;
+    }
+  }
+  return total;
+}
+
+Task<Result<void>> SocketTransport::readable() {
+  if (cause_) co_return Error{*cause_};
+  const auto [error] = co_await descriptor_.async_wait(descriptor_.wait_read, as_tuple(deferred));
+  if (cause_) co_return Error{*cause_};
+  if (error) co_return Error{Errc::internal};
+  drained_ = false;
+  co_return Result<void>();
+}
+
+Task<Result<void>> SocketTransport::writable() {
+  if (cause_) co_return Error{*cause_};
+  const auto [error] = co_await descriptor_.async_wait(descriptor_.wait_write, as_tuple(deferred));
+  if (cause_) co_return Error{*cause_};
+  if (error) co_return Error{Errc::internal};
+  full_ = false;
+  co_return Result<void>();
+}
+
+Result<void> SocketTransport::shutdown_write() {
+  if (cause_) return Error{*cause_};
+  if (::shutdown(descriptor_.native_handle(), SHUT_WR) != 0 && errno != ENOTCONN) return Error{Errc::connection_reset};
+  return Result<void>();
+}
+
+void SocketTransport::close(Errc cause, bool reset) noexcept {
+  if (cause_) return;
+  cause_ = cause;
+  if (reset) set_option(descriptor_.native_handle(), SOL_SOCKET, SO_LINGER, linger{1, 0});
+  boost::system::error_code ignored;
+  descriptor_.close(ignored);  // ends pending waits
+}
+
+void set_no_delay(int fd) { set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
+
+void set_keepalive(int fd, const TcpKeepalive& keepalive) {
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  if (keepalive.probes) set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, *keepalive.probes);
+  if (keepalive.time_s) set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, *keepalive.time_s);
+  if (keepalive.interval_s) set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, *keepalive.interval_s);
+}
+
+Address local_address(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof(storage);
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  return Address::from_sockaddr(reinterpret_cast<sockaddr*>(&storage), length);
+}
+
+Address peer_address(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof(storage);
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  return Address::from_sockaddr(reinterpret_cast<sockaddr*>(&storage), length);
+}
+
+}  // namespace clew

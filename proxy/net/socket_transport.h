@@ -1,0 +1,51 @@
+// A stream socket, TCP or unix, as a Transport: direct non-blocking system calls, the reactor only for readiness.
+#pragma once
+
+#include "proxy/base/address.h"
+#include "proxy/net/transport.h"
+#include "proxy/net/worker.h"
+
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+
+#include <optional>
+
+namespace clew {
+
+struct TcpKeepalive;  // config/snapshot/cluster.h
+
+class SocketTransport final : public Transport {
+ public:
+  /// Takes a connected non-blocking socket.
+  SocketTransport(Worker& worker, int fd);
+  ~SocketTransport() override;
+
+  Result<std::size_t> try_read(Buffer& into, std::size_t max) override;
+  Result<std::size_t> try_write(Buffer& from) override;
+  Task<Result<void>> readable() override;
+  Task<Result<void>> writable() override;
+  Result<void> shutdown_write() override;
+  void close(Errc cause, bool reset = false) noexcept override;
+  std::uint64_t wire_bytes_read() const override { return read_; }
+  std::uint64_t wire_bytes_written() const override { return written_; }
+
+  /// -1 once closed.
+  int fd() { return cause_ ? -1 : descriptor_.native_handle(); }
+
+ private:
+  Result<std::size_t> failed(int error);
+
+  boost::asio::posix::basic_stream_descriptor<Executor> descriptor_;
+  std::optional<Errc> cause_;
+  // A short read (write) has emptied (filled) the socket's buffer: the next call would only give EAGAIN, so it is not
+  // made before the reactor says that there is more.
+  bool drained_ = false, full_ = false;
+  std::uint64_t read_ = 0, written_ = 0;
+};
+
+// Options of sockets, for accept and connect. Failures are ignored where the connection works without.
+void set_no_delay(int fd);
+void set_keepalive(int fd, const TcpKeepalive& keepalive);
+Address local_address(int fd);
+Address peer_address(int fd);
+
+}  // namespace clew
