@@ -29,18 +29,18 @@ target_link_libraries(clew::brotli INTERFACE ${CLEW_BROTLI_COMMON})
 foreach(header_only boost cli11 prometheus catch2)
   add_library(clew::${header_only} INTERFACE IMPORTED GLOBAL)
 endforeach()
-target_compile_definitions(clew::boost INTERFACE BOOST_ALL_NO_LIB)
 
-# Header-only on paper; here compiled once.
+# Header-only on paper; here compiled once. What they are compiled with holds for the whole tree: a file that sees other
+# definitions has other class layouts, and the linker would not say so.
+add_compile_definitions(BOOST_ALL_NO_LIB BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
+  SPDLOG_COMPILED_LIB SPDLOG_FMT_EXTERNAL)
 add_library(clew_asio STATIC ${CMAKE_SOURCE_DIR}/cmake/compiled/asio.cc)
-target_compile_definitions(clew_asio PUBLIC BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED)
 target_link_libraries(clew_asio PUBLIC clew::boost Threads::Threads)
 
 add_library(clew_json STATIC ${CMAKE_SOURCE_DIR}/cmake/compiled/json.cc)
 target_link_libraries(clew_json PUBLIC clew::boost)
 
 add_library(clew_spdlog STATIC ${CMAKE_SOURCE_DIR}/cmake/compiled/spdlog.cc ${CMAKE_SOURCE_DIR}/cmake/compiled/fmt.cc)
-target_compile_definitions(clew_spdlog PUBLIC SPDLOG_COMPILED_LIB SPDLOG_FMT_EXTERNAL)
 target_link_libraries(clew_spdlog PUBLIC Threads::Threads)
 
 # Built by third_party/build.sh into the cache of this machine; a no-op when they are there.
