@@ -37,6 +37,7 @@ std::string_view to_string(Errc code) noexcept {
     CLEW_CASE(http_too_many_headers);
     CLEW_CASE(http_bad_framing);
     CLEW_CASE(http_protocol_version);
+    CLEW_CASE(http_transfer_coding);
     CLEW_CASE(http_upgrade_refused);
     CLEW_CASE(http_stream_reset);
     CLEW_CASE(http_refused_stream);

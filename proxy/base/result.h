@@ -46,6 +46,7 @@ enum class Errc : std::uint8_t {
   http_too_many_headers,
   http_bad_framing,  // content-length and transfer-encoding that could be read in two ways
   http_protocol_version,
+  http_transfer_coding,  // a Transfer-Encoding other than chunked
   http_upgrade_refused,
   http_stream_reset,
   http_refused_stream,

@@ -71,7 +71,7 @@ struct RequestHead {
   bool keep_alive = true;        // HTTP/1: the client wants the connection kept
   bool expect_continue = false;  // Expect: 100-continue (the field stays in headers)
   std::string_view upgrade;      // «websocket» (h1 Upgrade, or h2 :protocol); lower case; empty: none
-  /// Header names as received, index-parallel to headers at decoding time; only when preserve_case is on.
+  /// All header names as they were spelled; only when preserve_header_case is on. Output looks its spelling up here.
   std::vector<std::string_view> original_names;
 };
 
@@ -84,6 +84,7 @@ struct ResponseHead {
   std::optional<std::uint64_t> content_length;
   bool end_stream = false;
   bool upgraded = false;  // 101, or 200 to an extended CONNECT: bytes follow, not a body
+  std::vector<std::string_view> original_names;  // as in RequestHead
 };
 
 }  // namespace clew

@@ -11,6 +11,7 @@
 #include "proxy/net/worker.h"
 
 #include <functional>
+#include <functional>
 #include <memory>
 #include <string>
 #include <variant>
