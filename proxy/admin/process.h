@@ -1,0 +1,57 @@
+// What the admin interface sees of the running proxy, and may ask of it. Implemented by proxy/app; control thread only.
+#pragma once
+
+#include "config/xds/config_store.h"
+#include "proxy/net/task.h"
+#include "proxy/stats/stats.h"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace clew {
+
+struct Bootstrap;
+struct CommandLine;
+class StatSnapshot;
+
+/// envoy.admin.v3.ServerInfo.State
+enum class ServerState : std::uint8_t { live = 0, draining = 1, pre_initializing = 2, initializing = 3 };
+
+struct DrainRequest {
+  bool graceful = false, inbound_only = false, skip_exit = false;
+};
+
+/// Counters of one endpoint, summed over workers.
+struct EndpointTotals {
+  std::uint64_t cx_active = 0, cx_connect_fail = 0, cx_total = 0, rq_active = 0, rq_error = 0, rq_success = 0, rq_timeout = 0,
+                rq_total = 0;
+  bool ejected = false;
+};
+/// By cluster, then by the endpoint's address as text.
+using ClusterEndpointTotals = StringMap<StringMap<EndpointTotals>>;
+
+class Process {
+ public:
+  virtual ~Process() = default;
+  virtual ServerState state() const = 0;
+  virtual Duration uptime() const = 0;
+  virtual WallTime started() const = 0;
+  virtual const CommandLine& command_line() const = 0;
+  virtual const Bootstrap& bootstrap() const = 0;
+  virtual const ConfigStore& config() const = 0;
+  /// Every metric of every thread, merged: suspends while workers add theirs.
+  virtual Task<StatSnapshot> stats() = 0;
+  virtual Task<ClusterEndpointTotals> endpoint_stats() = 0;
+  virtual void drain_listeners(const DrainRequest& request) = 0;
+  virtual void reopen_logs() = 0;
+  virtual void quit() = 0;
+};
+
+}  // namespace clew
