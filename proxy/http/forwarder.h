@@ -21,7 +21,7 @@ class Forwarder {
   /// response is read: both end together, and the returned body's end (or destruction) ends what is left of it.
   /// 1xx other than 101 go to `writer`. A cause that no retry cured comes back as a LocalReply with Envoy's status, text,
   /// flag and details (proxy/http/local_reply.h).
-  /// stream.on_cancel is the forwarder's while it waits: a canceled stream ends soon, and its LocalReply is not looked at.
+  /// stream.abandon is the forwarder's while it waits.
   virtual Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr request_body, ResponseWriter& writer) = 0;
 };
 

@@ -65,9 +65,17 @@ struct Stream {
   bool is_grpc = false;
   /// The request came from a peer inside (x-envoy-internal, as Envoy decides it).
   bool internal = false;
-  /// Set by the forwarder while it works for this stream, cleared after. The server connection calls it when the client is
-  /// gone (reset, closed, deadline): forward() then ends soon, with an answer that nobody will read.
+  /// Set by the forwarder while it works for this stream, cleared after: forward() then ends soon, with an answer that
+  /// nobody will read. A waiting filter may use it the same way.
   std::function<void(Errc)> abandon;
+  /// Ends the stream from outside: the server connection when the client is gone (reset, closed), run_stream when a time
+  /// is over. The first cause counts and is kept.
+  void cancel(Errc cause) {
+    if (canceled != Errc::ok) return;
+    canceled = cause;
+    if (abandon) abandon(cause);
+  }
+  Errc canceled = Errc::ok;
 };
 
 }  // namespace clew
