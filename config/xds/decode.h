@@ -67,8 +67,8 @@ struct DecodeContext {
   bool added_via_api = true;  // false for the bootstrap's static resources
 
   // found: what must be there before the resource is warm
-  std::set<SecretReference> secrets;
-  std::set<std::string> rds_names;
+  std::set<SecretReference> secrets{};
+  std::set<std::string> rds_names{};
 };
 
 Decoded<std::shared_ptr<const Cluster>> decode_cluster(const envoy::config::cluster::v3::Cluster& message, DecodeContext& context);
