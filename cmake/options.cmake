@@ -15,7 +15,9 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 find_program(CLEW_CCACHE ccache)
 if(CLEW_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CLEW_CCACHE})
+  # Relative to the tree, so that a second clone finds what the first one compiled.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CLEW_CCACHE})
 endif()
 
 # -g1 (function names and lines) is what a stack trace needs; full -g doubles the build time of coroutine code.
