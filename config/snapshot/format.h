@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -16,7 +17,7 @@ namespace clew {
 struct FormatItem {
   enum class Op : std::uint8_t {
     literal,
-    start_time, emit_time, duration, request_duration, response_duration, response_tx_duration, downstream_handshake_duration,
+    start_time, emit_time, duration, request_duration, request_tx_duration, response_duration, response_tx_duration, downstream_handshake_duration,
     common_duration,
     bytes_received, bytes_sent, upstream_wire_bytes_received, upstream_wire_bytes_sent, upstream_header_bytes_received,
     upstream_header_bytes_sent, downstream_wire_bytes_received, downstream_wire_bytes_sent, downstream_header_bytes_received,
@@ -29,18 +30,27 @@ struct FormatItem {
     upstream_peer_subject, upstream_peer_issuer, upstream_peer_uri_san, upstream_local_uri_san,
     downstream_local_address, downstream_local_address_without_port, downstream_local_port,
     downstream_remote_address, downstream_remote_address_without_port, downstream_remote_port,
-    downstream_direct_remote_address, downstream_direct_remote_address_without_port,
+    downstream_direct_remote_address, downstream_direct_remote_address_without_port, downstream_direct_remote_port,
     downstream_tls_version, downstream_tls_cipher, downstream_peer_uri_san, downstream_peer_dns_san, downstream_local_uri_san,
     downstream_peer_subject, downstream_local_subject, downstream_peer_issuer, downstream_peer_serial, downstream_peer_fingerprint_256,
     downstream_peer_cert_v_start, downstream_peer_cert_v_end, downstream_tls_session_id, downstream_transport_failure_reason,
     requested_server_name, connection_id, stream_id, trace_id, grpc_status, grpc_status_number, hostname, environment,
     dynamic_metadata, cluster_metadata, route_metadata, filter_state, filter_chain_name, access_log_type, unique_id
   };
+  /// What COMMON_DURATION measures between.
+  enum class Instant : std::uint8_t {
+    request_first_byte, request_last_byte, upstream_first_byte_sent, upstream_last_byte_sent, upstream_first_byte_received,
+    upstream_last_byte_received, response_first_byte, response_last_byte
+  };
   Op op = Op::literal;
-  std::string text;         // literal text; header name (lower case); strftime format; metadata namespace; environment value
-  std::string alternative;  // REQ(A?B): header used when the first is absent
+  /// Literal text; header name (lower case); time format (never empty); query parameter; metadata namespace, filter state key;
+  /// environment value; PATH: «wq» or «nq»; RESPONSE_CODE_DETAILS: not empty when white space stays.
+  std::string text;
+  std::string alternative;  // REQ(A?B): header used when the first is absent; PATH: «orig», «path», «orig_or_path»
   std::vector<std::string> path;  // metadata path
-  std::size_t max_length = 0;     // «:Z» truncation, 0 means none
+  std::optional<std::size_t> max_length;  // «:Z» truncation
+  Instant from = Instant::request_first_byte, to = Instant::response_last_byte;
+  std::uint32_t unit_ns = 1'000'000;  // of COMMON_DURATION
 };
 
 using TextFormat = std::vector<FormatItem>;

@@ -44,7 +44,7 @@ struct StringMatcher {
 struct HeaderMatcher {
   std::string name;  // lower case; «:method», «:authority», «:path», «:scheme» too
   struct Present {
-    bool present = true;
+    bool present;  // no initializer: with one, g++ 12 cannot make the variant's default
   };
   struct Range {
     std::int64_t begin, end;  // [begin, end)
