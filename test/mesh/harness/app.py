@@ -28,40 +28,43 @@ class App:
         self._flaky = collections.Counter()
         self._lock = threading.Lock()
         self._listeners = {}
+        self._open = collections.defaultdict(set)  # port → connections
 
     def listen(self, port, protocol="http", address="0.0.0.0"):
         with netns.entered(self.ns):
             listener = socket.create_server((address, port), backlog=512)
         self._listeners[port] = listener
         serve = {"http": self._serve_http, "tcp": self._serve_tcp, "server-first": self._serve_first}[protocol]
-        threading.Thread(target=self._accept, args=(listener, serve), daemon=True).start()
+        threading.Thread(target=self._accept, args=(port, listener, serve), daemon=True).start()
 
     def stop(self, port=None):
-        """Closes one port, or all: nobody is behind it then."""
+        """Closes one port, or all, and its connections: nobody is behind it then."""
         for number in [port] if port else list(self._listeners):
             listener = self._listeners.pop(number)
-            with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
+            for sock in [listener, *self._open.pop(number, ())]:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
             listener.close()
 
     def saw(self, path):
         """The requests with this path, as dicts."""
         return [r for r in list(self.requests) if r["path"].split("?")[0] == path]
 
-    def _accept(self, listener, serve):
+    def _accept(self, port, listener, serve):
         while True:
             try:
                 sock, peer = listener.accept()
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self._guarded, args=(serve, sock, peer), daemon=True).start()
+            self._open[port].add(sock)
+            threading.Thread(target=self._guarded, args=(port, serve, sock, peer), daemon=True).start()
 
-    @staticmethod
-    def _guarded(serve, sock, peer):
-        with sock, contextlib.suppress(OSError, EOFError):
+    def _guarded(self, port, serve, sock, peer):
+        with sock, contextlib.suppress(OSError, ValueError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             serve(sock, peer)
+        self._open[port].discard(sock)
 
     def _serve_tcp(self, sock, peer):
         for line in sock.makefile("rb"):

@@ -1,15 +1,17 @@
 """etcd, the Kubernetes API and stock istiod, in the namespace that stands for the node."""
 
 import concurrent.futures
+import http.client
 import json
 import os
-import pathlib
 import secrets
 import time
 
+import yaml
+
 from . import netns, peers
-from .kube import ApiError, Kube, path_of
-from .procs import Failed, Process, tail, wait_for
+from .kube import ApiError, Kube
+from .procs import Failed, Process, wait_for
 
 ROOT_NAMESPACE = "istio-system"
 NODE_IP = "10.244.0.1"
@@ -60,7 +62,8 @@ class ControlPlane:
     def start_istiod(self):
         env = {
             "PATH": os.environ["PATH"], "HOME": str(self.dir), "POD_NAME": "istiod-0", "POD_NAMESPACE": ROOT_NAMESPACE,
-            "SERVICE_ACCOUNT": "istiod", "REVISION": "default", "CLUSTER_ID": "Kubernetes",
+            "SERVICE_ACCOUNT": "istiod", "REVISION": "default", "CLUSTER_ID": "Kubernetes", "PILOT_CERT_PROVIDER": "istiod",
+            "PILOT_TRACE_SAMPLING": "1", "PILOT_ENABLE_ANALYSIS": "false", "CA_TRUSTED_NODE_ACCOUNTS": "istio-system/ztunnel",
             # Istio's default is 100 ms; the tests change much and wait for it often.
             "PILOT_DEBOUNCE_AFTER": "20ms", **self._env}
         # --keepaliveMaxServerConnectionAge is what the chart sets.
@@ -77,7 +80,6 @@ class ControlPlane:
 
     def istiod_get(self, path, port=8080):
         """GET from istiod's debug port: (status, body)."""
-        import http.client
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         connection.sock = netns.connect(self.ns, ("127.0.0.1", port))
         try:
@@ -121,7 +123,8 @@ class ControlPlane:
         wait_for(f"{name} to be ready", checked, timeout, explain=process.explain)
 
     def _make_network(self):
-        netns.sh("ip", "-n", self.ns, "link", "add", "br0", "type", "bridge")
+        # A bridge without an address of its own takes the lowest of its ports', and changes it when a pod comes or goes.
+        netns.sh("ip", "-n", self.ns, "link", "add", "br0", "address", "02:00:00:00:00:01", "type", "bridge")
         netns.sh("ip", "-n", self.ns, "addr", "add", f"{NODE_IP}/16", "dev", "br0")
         netns.sh("ip", "-n", self.ns, "link", "set", "br0", "up")
 
@@ -164,7 +167,9 @@ class ControlPlane:
         objects = [o for o in objects if o["kind"] not in ("Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget")]
         for obj in objects:
             if obj["kind"] == "ConfigMap" and obj["metadata"]["name"] == "istio":
-                obj["data"]["mesh"] = self._merged_mesh_config(obj["data"]["mesh"])
+                self._mesh_config_map = obj
+                self._stock_mesh_config = yaml.safe_load(obj["data"]["mesh"])
+                obj["data"]["mesh"] = self._merged_mesh_config({})
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             list(pool.map(self.kube.apply, objects))
         ip = self.kube.get("v1", "Service", "istiod", ROOT_NAMESPACE)["spec"]["clusterIP"]
@@ -175,11 +180,13 @@ class ControlPlane:
         if self._comparison:
             wait_for("the Telemetry CRD", lambda: self._try_apply(COMPARISON_OBJECT))
 
-    def _merged_mesh_config(self, text):
-        import yaml
-        config = yaml.safe_load(text)
-        config.update(self._mesh_config)
-        return yaml.safe_dump(config)
+    def set_mesh_config(self, changes):
+        """meshConfig as at the start, with `changes`; istiod sees it by itself."""
+        self._mesh_config_map["data"]["mesh"] = self._merged_mesh_config(changes)
+        self.kube.apply(self._mesh_config_map)
+
+    def _merged_mesh_config(self, changes):
+        return yaml.safe_dump({**self._stock_mesh_config, **self._mesh_config, **changes})
 
     def _try_apply(self, obj):
         try:

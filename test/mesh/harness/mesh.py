@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import subprocess
+import textwrap
 import threading
 import time
 
@@ -104,7 +105,7 @@ class Mesh:
 
     def apply(self, text, wait=True):
         """Applies YAML objects and waits until istiod has pushed them and every proxy has answered."""
-        objects = kube.parse(text) if isinstance(text, str) else list(text)
+        objects = kube.parse(textwrap.dedent(text)) if isinstance(text, str) else list(text)
         pushes = self._push_count()
         for obj in objects:
             obj["metadata"].setdefault("namespace", "default")
@@ -137,6 +138,12 @@ class Mesh:
                 if proxy.get(f"{kind}_sent") != proxy.get(f"{kind}_acked"):
                     return False
         return True
+
+    def set_mesh_config(self, **changes):
+        """Changes meshConfig against what the mesh was started with, and waits for the push."""
+        pushes = self._push_count()
+        self.control_plane.set_mesh_config(changes)
+        self.wait_pushed(pushes)
 
     def istioctl(self, *argv, check=True):
         done = subprocess.run(
@@ -233,6 +240,15 @@ class Mesh:
         wait_for(f"the endpoint of {spec.name}", known)
 
     # what went wrong
+
+    def quit_proxies(self):
+        """Lets every clew exit by itself, so that a leak is found; returns the reports, None when there are none."""
+        for pod in self.pods.values():
+            if pod.agent and pod.spec.proxy == "clew" and pod.agent.running():
+                with contextlib.suppress(OSError, AssertionError):
+                    pod.admin("/quitquitquit", "POST")
+                    pod.agent.wait(10)
+        return "\n".join(self.sanitizer_reports()) or None
 
     def sanitizer_reports(self):
         """Files that a sanitizer wrote since the last call."""

@@ -6,7 +6,6 @@ import os
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import urllib.parse
 
@@ -14,10 +13,11 @@ from . import netns, peers
 from .access_log import AccessLog
 from .app import App
 from .client import Connection
-from .procs import Failed, Process, tail, wait_for
+from .procs import Failed, Process, wait_for
 
 ENTER = pathlib.Path(__file__).with_name("enter_pod.sh")
 PROXY_UID = 1337
+AGENT_CHATTER = re.compile(r"^\S+Z\tinfo\t|^[a-zA-Z]+: \S+$|^$")  # what the agent says when all is well
 BIN = "/usr/local/bin"  # where the container has its programs
 
 
@@ -97,7 +97,7 @@ class Pod:
 
     def explain(self, lines=40):
         """The logs that tell what is wrong with this pod."""
-        text = self.agent.explain(lines) if self.agent else f"--- {self.name} has no sidecar"
+        text = self.agent.explain(lines, skip=AGENT_CHATTER) if self.agent else f"--- {self.name} has no sidecar"
         nacks = [n for n in self.mesh.control_plane.nacks() if f"{self.name}.{self.namespace}" in n]
         return text + "\n--- what istiod says it refused\n" + "\n".join(n[:2000] for n in nacks[-5:])
 
@@ -230,6 +230,8 @@ class Pod:
         netns.sh("ip", "-n", self.ns, "addr", "add", f"{self.ip}/16", "dev", "eth0")
         netns.sh("ip", "-n", self.ns, "link", "set", "eth0", "up")
         netns.sh("ip", "-n", self.ns, "route", "add", "default", "via", "10.244.0.1")
+        # The agent asks the cloud's metadata server where it is; without an answer at once that costs 2 s.
+        netns.sh("ip", "-n", self.ns, "route", "add", "unreachable", "169.254.0.0/16")
 
     def _create_object(self):
         labels = {"app": self.spec.service, "version": self.spec.version, **self.spec.labels}

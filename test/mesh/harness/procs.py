@@ -33,12 +33,13 @@ def wait_for(what, condition, timeout=30.0, interval=0.02, explain=None):
         interval = min(interval * 1.3, 0.25)
 
 
-def tail(path, lines=40):
+def tail(path, lines=40, skip=None):
+    """The last lines of a file, without those that `skip` matches."""
     try:
         text = pathlib.Path(path).read_text(errors="replace").splitlines()
     except OSError:
         return ""
-    return "\n".join(text[-lines:])
+    return "\n".join([line for line in text if not (skip and skip.match(line))][-lines:])
 
 
 class Process:
@@ -60,6 +61,12 @@ class Process:
     def running(self):
         return self.popen.poll() is None
 
+    def wait(self, timeout):
+        """True when the program ended by itself within `timeout`."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.popen.wait(timeout)
+        return not self.running()
+
     def signal(self, number):
         if self.running():
             os.kill(self.pid, number)
@@ -68,15 +75,14 @@ class Process:
         """Ends the process and its group; with `grace`, asks with SIGTERM first."""
         if grace and self.running():
             self.signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.popen.wait(grace)
+            self.wait(grace)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self.popen.wait()
 
-    def explain(self, lines=40):
+    def explain(self, lines=40, skip=None):
         state = "running" if self.running() else f"ended with {self.popen.returncode}"
-        text = f"--- {self.name} ({state}), {self.log}\n{tail(self.log, lines)}"
+        text = f"--- {self.name} ({state}), {self.log}\n{tail(self.log, lines, skip)}"
         if self.errors != self.log:
             text += f"\n--- {self.errors}\n{tail(self.errors, lines)}"
         return text

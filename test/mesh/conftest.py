@@ -1,0 +1,51 @@
+"""Fixtures of the mesh ring: README.md says how a scenario is written."""
+
+import pytest
+
+from harness.scenario import PROXIES, Meshes, Scenario
+
+_meshes = Meshes()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--proxies", default=",".join(PROXIES), help="which runs: " + ",".join(PROXIES))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "both_proxies: the scenario runs on Envoy too, and what it compares must be equal")
+
+
+def pytest_generate_tests(metafunc):
+    if "mesh" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("both_proxies")
+        wanted = metafunc.config.getoption("--proxies").split(",")
+        metafunc.parametrize("mesh", [p for p in (PROXIES if both else ["clew"]) if p in wanted], indirect=True)
+
+
+def pytest_collection_modifyitems(items):
+    # Envoy first, so that clew has something to be compared with, and each kind of pod is started once.
+    items.sort(key=lambda item: PROXIES.index(item.callspec.params["mesh"]) if hasattr(item, "callspec")
+               and "mesh" in item.callspec.params else -1)
+
+
+@pytest.fixture
+def mesh(request):
+    scenario = Scenario(_meshes, request.param, request.node.originalname or request.node.name)
+    yield scenario
+    scenario.end()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    report = outcome.get_result()
+    scenario = item.funcargs.get("mesh") if hasattr(item, "funcargs") else None
+    if report.failed and isinstance(scenario, Scenario):
+        report.sections.append(("sidecars", scenario.explain()))
+
+
+def pytest_sessionfinish(session):
+    problem = _meshes.close()
+    if problem:
+        print(f"\n{problem}")
+        session.exitstatus = 1
