@@ -33,11 +33,11 @@ const std::string& eds_name(const Cluster& cluster) {
 
 }  // namespace
 
-ConfigStore::ConfigStore(const FilterRegistry& filters, const Clock& clock, TlsSlots::MakeContext make_context, Wants wants)
+ConfigStore::ConfigStore(const FilterRegistry& filters, const Clock& clock, Wants wants)
     : filters_(filters),
       clock_(clock),
       wants_(std::move(wants)),
-      tls_(std::move(make_context), [this](std::string_view name) { return find_secret(name); }) {}
+      tls_([this](std::string_view name) { return find_secret(name); }) {}
 
 // ---- accepting ----
 
@@ -204,7 +204,6 @@ std::string ConfigStore::on_secret(const google::protobuf::Any& resource, const 
   auto message = parse<envoy::extensions::transport_sockets::tls::v3::Secret>(resource.value());
   if (!message) return message.error().message;
   const std::string& name = message->name();
-  const SecretPtr before = find_secret(name);
   std::string problem = accept(secrets_, name, resource.value(), version, [&](Accepted<Secret>& into, const Record<Secret>&) {
     auto decoded = decode_secret(*message);
     if (!decoded) return decoded.error().message;
@@ -284,9 +283,9 @@ const std::string& ConfigStore::version(std::string_view type_url) const {
 
 // ---- warming ----
 
-SecretPtr ConfigStore::find_secret(std::string_view name) const {
+const Secret* ConfigStore::find_secret(std::string_view name) const {
   const auto it = secrets_.find(name);
-  return it == secrets_.end() || !it->second.active ? nullptr : it->second.active->value;
+  return it == secrets_.end() || !it->second.active ? nullptr : it->second.active->value.get();
 }
 
 bool ConfigStore::secrets_arrived(const std::set<SecretReference>& secrets) const {

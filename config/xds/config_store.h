@@ -41,7 +41,7 @@ class ConfigStore final : public AdsHandler {
     std::function<void(Update)> publish;
   };
 
-  ConfigStore(const FilterRegistry& filters, const Clock& clock, TlsSlots::MakeContext make_context, Wants wants);
+  ConfigStore(const FilterRegistry& filters, const Clock& clock, Wants wants);
 
   // inputs; the text is why something was refused, empty when it was not
   std::string add_static_cluster(const envoy::config::cluster::v3::Cluster& message);
@@ -77,7 +77,7 @@ class ConfigStore final : public AdsHandler {
   std::string accept_resource(std::string_view type_url, const std::string& name, const google::protobuf::Any& resource,
                               const std::string& version);
   void remove_resource(std::string_view type_url, const std::string& name);
-  SecretPtr find_secret(std::string_view name) const;
+  const Secret* find_secret(std::string_view name) const;
   bool secrets_arrived(const std::set<SecretReference>& secrets) const;
   bool warm(const Accepted<Cluster>& cluster) const;
   bool warm(const Accepted<Listener>& listener) const;

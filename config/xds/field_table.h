@@ -18,7 +18,7 @@ namespace clew {
 
 enum class Support : std::uint8_t {
   honoured,  // it does what Envoy does with it
-  harmless,  // accepted; leaving it out changes nothing that a peer or a policy could tell
+  harmless,  // accepted, nothing is done with it: no request's fate and no policy hangs on it
   refused,   // known, and a reason to refuse the resource
 };
 
@@ -29,6 +29,7 @@ struct FieldRow {
   std::string_view why;     // of harmless and refused; a remark of honoured
   /// When not empty: the only values accepted, separated by a space (enum words, numbers, true or false, «0s»).
   std::string_view values = {};
+  bool warn = false;  // harmless, but someone may miss it: said in the log when it is in the bootstrap
 };
 
 struct MessageRows {

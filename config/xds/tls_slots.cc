@@ -38,32 +38,29 @@ std::shared_ptr<const TlsParams> TlsSlots::intern(Side side, const std::string& 
   auto shared = std::make_shared<const TlsParams>(std::move(params));
   slots_[index] = Slot{side, key, shared, secrets_of(*shared), nullptr};
   by_key_[map_key(side, key)] = index;
-  if (std::string problem = make(slots_[index]); !problem.empty()) CLEW_LOG(config, debug, "TLS context not made yet: {}", problem);
+  if (std::string problem = make(slots_[index]); !problem.empty()) CLEW_LOG(config, warning, "TLS context not made: {}", problem);
   changed_ = true;
   return shared;
 }
 
 std::string TlsSlots::make(Slot& slot) {
-  auto params = slot.params.lock();
+  const auto params = slot.params.lock();
   if (!params) return {};
-  for (const auto& name : slot.secrets)
-    if (!find_(name)) return "secret " + name + " has not arrived";
-  auto context = make_(slot.side, std::move(params), find_);
-  if (!context) return context.error().message;
-  slot.context = std::move(*context);
-  changed_ = true;
-  return {};
+  const auto role = slot.side == Side::server ? TlsContext::Role::server : TlsContext::Role::client;
+  auto made = TlsContext::make(*params, role, find_);
+  if (made.context) {
+    slot.context = std::move(made.context);
+    changed_ = true;
+    return {};
+  }
+  return made.secret_missing ? std::string() : std::move(made.error);
 }
 
 std::string TlsSlots::on_secret(std::string_view name) {
   std::string problem;
   for (auto& slot : slots_) {
     if (std::find(slot.secrets.begin(), slot.secrets.end(), name) == slot.secrets.end()) continue;
-    std::string why = make(slot);
-    // Another secret may still be missing; that is no fault of this one.
-    if (!why.empty() && std::all_of(slot.secrets.begin(), slot.secrets.end(), [&](const auto& s) { return find_(s) != nullptr; }) &&
-        problem.empty())
-      problem = std::move(why);
+    if (std::string why = make(slot); problem.empty()) problem = std::move(why);
   }
   return problem;
 }

@@ -5,24 +5,18 @@
 
 #include "config/snapshot/snapshot.h"
 #include "config/xds/decode.h"
+#include "proxy/net/tls_context.h"
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace clew {
 
-using SecretPtr = std::shared_ptr<const Secret>;
-
 class TlsSlots final : public TlsInterner {
  public:
-  using FindSecret = std::function<SecretPtr(std::string_view name)>;
-  /// Makes a context, or says why it cannot (net/tls_context.h; a fake in tests).
-  using MakeContext = std::function<Decoded<std::shared_ptr<const TlsContext>>(Side side, std::shared_ptr<const TlsParams> params,
-                                                                               const FindSecret& secrets)>;
-
-  TlsSlots(MakeContext make, FindSecret find) : make_(std::move(make)), find_(std::move(find)) {}
+  /// find: the secret of a name, or null while it has not arrived.
+  explicit TlsSlots(TlsContext::FindSecret find) : find_(std::move(find)) {}
 
   std::shared_ptr<const TlsParams> intern(Side side, const std::string& key, TlsParams params) override;
   /// A secret arrived or changed: makes the contexts that name it. Returns the first reason why one could not be made; those
@@ -36,14 +30,14 @@ class TlsSlots final : public TlsInterner {
     Side side;
     std::string key;
     std::weak_ptr<const TlsParams> params;
-    std::vector<std::string> secrets;
+    std::vector<std::string> secrets;  // names it needs
     std::shared_ptr<const TlsContext> context;
   };
   std::uint32_t free_slot();
+  /// Returns why it could not be made; empty also while a secret is missing.
   std::string make(Slot& slot);
 
-  MakeContext make_;
-  FindSecret find_;
+  TlsContext::FindSecret find_;
   std::vector<Slot> slots_;
   StringMap<std::uint32_t> by_key_;
   std::shared_ptr<const TlsContexts> contexts_ = std::make_shared<TlsContexts>();

@@ -20,13 +20,12 @@ Task<void> run_sds(std::shared_ptr<SdsClient> client) {
 }  // namespace
 
 XdsSession::XdsSession(Worker& worker, Forwarder& forwarder, Options options, const FilterRegistry& filters,
-                       TlsSlots::MakeContext make_context,
                        std::function<void(const std::vector<std::shared_ptr<const Cluster>>&)> resolve,
                        std::function<void(Update)> publish)
     : worker_(worker),
       forwarder_(forwarder),
       options_(std::move(options)),
-      store_(filters, worker.clock(), std::move(make_context),
+      store_(filters, worker.clock(),
              ConfigStore::Wants{
                  .endpoints =
                      [this](const std::set<std::string>& names) {

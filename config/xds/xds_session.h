@@ -21,7 +21,7 @@ class XdsSession {
     std::string ads_cluster;  // empty: static configuration only
   };
 
-  XdsSession(Worker& worker, Forwarder& forwarder, Options options, const FilterRegistry& filters, TlsSlots::MakeContext make_context,
+  XdsSession(Worker& worker, Forwarder& forwarder, Options options, const FilterRegistry& filters,
              std::function<void(const std::vector<std::shared_ptr<const Cluster>>&)> resolve, std::function<void(Update)> publish);
   XdsSession(const XdsSession&) = delete;
 

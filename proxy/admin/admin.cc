@@ -17,7 +17,8 @@ Query::Query(std::string_view text) {
     if (item.empty()) continue;
     const auto equals = item.find('=');
     const std::string_view value = equals == std::string_view::npos ? std::string_view() : item.substr(equals + 1);
-    items_.emplace_back(percent_decode(item.substr(0, equals)), percent_decode(value));
+    const std::string_view key = item.substr(0, equals);
+    items_.emplace_back(percent_decode(key).value_or(std::string(key)), percent_decode(value).value_or(std::string(value)));
   }
 }
 

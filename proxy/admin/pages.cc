@@ -2,7 +2,6 @@
 
 #include "config/bootstrap/bootstrap.h"
 #include "config/bootstrap/command_line.h"
-#include "config/bootstrap/version.h"
 #include "config/xds/json.h"
 #include "proxy/admin/certs_page.h"
 #include "proxy/admin/clusters_page.h"
@@ -16,11 +15,14 @@
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/time_util.h>
 #include <malloc.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
+#include <set>
 
 namespace clew {
 
@@ -45,28 +47,48 @@ Task<AdminResponse> ready(Process& process, const Query&) {
   co_return response;
 }
 
+google::protobuf::Duration to_proto(Duration duration) {
+  return TimeUtil::MillisecondsToDuration(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+void fill_options(const Process& process, admin::CommandLineOptions& options) {
+  const CommandLine& line = process.command_line();
+  options.set_base_id(std::strtoull(line.base_id.c_str(), nullptr, 10));
+  options.set_concurrency(process.concurrency());
+  options.set_config_path(line.config_path);
+  options.set_config_yaml(line.config_yaml);
+  options.set_allow_unknown_static_fields(line.allow_unknown_static_fields);
+  options.set_reject_unknown_dynamic_fields(line.reject_unknown_dynamic_fields);
+  options.set_admin_address_path(line.admin_address_path);
+  options.set_local_address_ip_version(line.local_address_v6 ? admin::CommandLineOptions::v6 : admin::CommandLineOptions::v4);
+  options.set_log_level(std::string(to_string(line.log_level)));
+  std::string components;
+  for (const auto& [component, level] : line.component_log_levels)
+    components += (components.empty() ? "" : ",") + component + ":" + std::string(to_string(level));
+  options.set_component_log_level(components);
+  options.set_log_format(line.log_format);
+  options.set_log_path(line.log_path);
+  options.set_service_cluster(line.service_cluster);
+  options.set_service_node(line.service_node);
+  options.set_service_zone(line.service_zone);
+  options.set_mode(line.mode == CommandLine::Mode::serve ? admin::CommandLineOptions::Serve : admin::CommandLineOptions::Validate);
+  options.set_disable_hot_restart(true);
+  options.set_drain_strategy(line.drain_strategy == CommandLine::DrainStrategy::immediate ? admin::CommandLineOptions::Immediate
+                                                                                          : admin::CommandLineOptions::Gradual);
+  *options.mutable_drain_time() = to_proto(line.drain_time);
+  *options.mutable_parent_shutdown_time() = to_proto(line.parent_shutdown_time);
+  *options.mutable_file_flush_interval() = to_proto(line.file_flush_interval);
+}
+
 Task<AdminResponse> server_info(Process& process, const Query&) {
   admin::ServerInfo info;
-  info.set_version(std::string(version_text()));
+  info.set_version(process.version());
   info.set_state(static_cast<admin::ServerInfo::State>(process.state()));
   const auto uptime = TimeUtil::SecondsToDuration(std::chrono::duration_cast<std::chrono::seconds>(process.uptime()).count());
   *info.mutable_uptime_current_epoch() = uptime;
   *info.mutable_uptime_all_epochs() = uptime;
   info.set_hot_restart_version("disabled");
-  const CommandLine& line = process.command_line();
-  auto* options = info.mutable_command_line_options();
-  options->set_concurrency(line.concurrency);
-  options->set_config_path(line.config_path);
-  options->set_config_yaml(line.config_yaml);
-  options->set_allow_unknown_static_fields(line.allow_unknown_static_fields);
-  options->set_log_level(std::string(to_string(line.log_level)));
-  options->set_component_log_level(line.component_log_level);
-  options->set_disable_hot_restart(true);
-  options->set_skip_deprecated_logs(line.skip_deprecated_logs);
-  options->set_drain_strategy(admin::CommandLineOptions::Immediate);
-  *options->mutable_drain_time() = TimeUtil::SecondsToDuration(std::chrono::duration_cast<std::chrono::seconds>(line.drain_time).count());
-  *options->mutable_file_flush_interval() =
-      TimeUtil::MillisecondsToDuration(std::chrono::duration_cast<std::chrono::milliseconds>(line.file_flush_interval).count());
+  fill_options(process, *info.mutable_command_line_options());
   envoy::config::bootstrap::v3::Bootstrap bootstrap;
   if (bootstrap.ParseFromString(process.bootstrap().serialized)) *info.mutable_node() = bootstrap.node();
   AdminResponse response = AdminResponse::json(to_json(info));
@@ -99,7 +121,7 @@ Task<AdminResponse> listeners(Process& process, const Query& query) {
 }
 
 Task<AdminResponse> certs(Process& process, const Query&) {
-  AdminResponse response = certs_page(process.config());
+  AdminResponse response = certs_page(process.config(), process.now());
   co_return response;
 }
 
@@ -113,6 +135,28 @@ Task<AdminResponse> stats_prometheus(Process& process, const Query& query) {
   const StatSnapshot snapshot = co_await process.stats();
   AdminResponse response = prometheus_page(snapshot, query);
   co_return response;
+}
+
+/// Every key with its value in each static layer, then the admin's (always empty: nothing is changed at run time).
+std::string runtime_json(const Bootstrap& bootstrap) {
+  std::set<std::string> keys;
+  for (const auto& layer : bootstrap.runtime_layers)
+    for (const auto& [key, value] : layer.values) keys.insert(key);
+  google::protobuf::Struct page;
+  for (const auto& layer : bootstrap.runtime_layers) (*page.mutable_fields())["layers"].mutable_list_value()->add_values()->set_string_value(layer.name);
+  (*page.mutable_fields())["layers"].mutable_list_value()->add_values()->set_string_value("admin");
+  auto& entries = *(*page.mutable_fields())["entries"].mutable_struct_value()->mutable_fields();
+  for (const auto& key : keys) {
+    auto& entry = *entries[key].mutable_struct_value()->mutable_fields();
+    entry["final_value"].set_string_value(*bootstrap.runtime(key));
+    auto* values = entry["layer_values"].mutable_list_value();
+    for (const auto& layer : bootstrap.runtime_layers) {
+      const auto it = layer.values.find(key);
+      values->add_values()->set_string_value(it == layer.values.end() ? "" : it->second);
+    }
+    values->add_values()->set_string_value("");
+  }
+  return to_json(page);
 }
 
 /// Bytes of this process in memory, from the kernel.

@@ -43,6 +43,9 @@ class Process {
   virtual ServerState state() const = 0;
   virtual Duration uptime() const = 0;
   virtual WallTime started() const = 0;
+  virtual WallTime now() const = 0;
+  virtual std::string version() const = 0;  // «SHA/1.40.0/Clean/RELEASE/…», as istioctl takes it apart
+  virtual unsigned concurrency() const = 0;
   virtual const CommandLine& command_line() const = 0;
   virtual const Bootstrap& bootstrap() const = 0;
   virtual const ConfigStore& config() const = 0;

@@ -1,0 +1,49 @@
+#include "proxy/admin/certs_page.h"
+
+#include "config/xds/json.h"
+#include "proxy/net/certificate.h"
+
+#include "envoy/admin/v3/certs.pb.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include <algorithm>
+#include <map>
+
+namespace clew {
+
+namespace {
+
+using google::protobuf::util::TimeUtil;
+
+void describe(std::string_view pem, WallTime now, google::protobuf::RepeatedPtrField<envoy::admin::v3::CertificateDetails>* into) {
+  for (const auto& certificate : parse_certificates(pem)) {
+    const auto info = describe_certificate(certificate.get());
+    auto* details = into->Add();
+    details->set_path("<inline>");
+    details->set_serial_number(info->serial);
+    for (const auto& uri : info->uri_sans) details->add_subject_alt_names()->set_uri(uri);
+    for (const auto& dns : info->dns_sans) details->add_subject_alt_names()->set_dns(dns);
+    TimeUtil::FromString(info->valid_from, details->mutable_valid_from());
+    if (!TimeUtil::FromString(info->valid_until, details->mutable_expiration_time())) continue;
+    const std::int64_t left = details->expiration_time().seconds() - std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+    details->set_days_until_expiration(left > 0 ? static_cast<std::uint64_t>(left / 86400) : 0);
+  }
+}
+
+}  // namespace
+
+AdminResponse certs_page(const ConfigStore& store, WallTime now) {
+  std::map<std::string, std::shared_ptr<const Secret>> sorted;
+  for (const auto& [name, record] : store.secrets())
+    if (record.active) sorted.emplace(name, record.active->value);
+  envoy::admin::v3::Certificates certificates;
+  for (const auto& [name, secret] : sorted) {
+    auto* entry = certificates.add_certificates();
+    describe(secret->trusted_ca, now, entry->mutable_ca_cert());
+    describe(secret->certificate_chain, now, entry->mutable_cert_chain());
+  }
+  return AdminResponse::json(to_json(certificates));
+}
+
+}  // namespace clew
