@@ -1,0 +1,114 @@
+#include "proxy/admin/server.h"
+
+#include "proxy/base/log.h"
+#include "proxy/net/socket_transport.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/deferred.hpp>
+#include <sys/socket.h>
+
+#include <cstring>
+
+namespace clew {
+
+namespace {
+
+struct NoObserver final : StreamObserver {
+  void on_stream_done(const Stream&) noexcept override {}
+};
+
+/// Everything goes to the Admin, whatever the host and path.
+std::shared_ptr<const RouteTable> all_to_admin() {
+  auto table = std::make_shared<RouteTable>();
+  table->name = "admin";
+  ForwardAction action;
+  action.clusters.emplace_back().cluster = "admin";
+  action.clusters.back().weight = 1;
+  action.total_weight = 1;
+  action.timeout = Duration(0);
+  Route route;
+  route.path.text = "/";
+  route.action = std::move(action);
+  VirtualHost host;
+  host.name = "admin";
+  host.domains = {"*"};
+  host.routes.push_back(std::move(route));
+  table->hosts.push_back(std::move(host));
+  table->finish();
+  return table;
+}
+
+}  // namespace
+
+AdminServer::AdminServer(Worker& worker, Process& process)
+    : worker_(worker), admin_(process), acceptor_(worker.executor()), tasks_(worker.executor()) {
+  manager_.stat_prefix = "admin";
+  manager_.codec = HttpConnectionManager::Codec::http1;
+  manager_.inline_routes = all_to_admin();
+  manager_.generate_request_id = false;
+  manager_.use_remote_address = true;
+  manager_.skip_xff_append = true;
+}
+
+AdminServer::~AdminServer() = default;
+
+std::string AdminServer::start(const Address& address) {
+  sockaddr_storage storage{};
+  const std::size_t length = address.to_sockaddr(storage);
+  boost::asio::ip::tcp::endpoint endpoint;
+  if (address.is_pipe() || length == 0 || length > endpoint.capacity()) return "admin address " + address.to_string() + " is no IP address";
+  std::memcpy(endpoint.data(), &storage, length);
+  endpoint.resize(length);
+  boost::system::error_code error;
+  acceptor_.open(endpoint.protocol(), error);
+  if (!error) acceptor_.set_option(boost::asio::socket_base::reuse_address(true), error);
+  if (!error) acceptor_.bind(endpoint, error);
+  if (!error) acceptor_.listen(boost::asio::socket_base::max_listen_connections, error);
+  if (error) return "admin address " + address.to_string() + " cannot be bound: " + error.message();
+  tasks_.spawn(accept_loop());
+  return {};
+}
+
+Task<void> AdminServer::accept_loop() {
+  while (acceptor_.is_open()) {
+    if (connections_.size() >= max_connections) {
+      co_await freed_.wait();
+      continue;
+    }
+    auto [error, socket] = co_await acceptor_.async_accept(boost::asio::as_tuple(boost::asio::deferred));
+    if (error == boost::asio::error::operation_aborted) co_return;
+    if (error) {  // out of descriptors, say: others will be given back
+      CLEW_LOG(admin, warning, "admin accept: {}", error.message());
+      co_await sleep_for(worker_, std::chrono::milliseconds(100));
+      continue;
+    }
+    boost::system::error_code ignored;
+    socket.non_blocking(true, ignored);
+    tasks_.spawn(serve(socket.release()));
+  }
+}
+
+Task<void> AdminServer::serve(int fd) {
+  SocketTransport transport(worker_, fd);
+  connections_.insert(&transport);
+  ConnectionInfo info;
+  info.id = worker_.next_id();
+  info.remote = info.direct_remote = peer_address(fd);
+  info.local = local_address(fd);
+  info.start = worker_.clock().now();
+  NoObserver observer;
+  DrainSignal drain;
+  const HttpService service{worker_, admin_, observer, stats_};
+  co_await serve_http1(service, transport, Buffer(), info, manager_, drain);
+  connections_.erase(&transport);
+  freed_.notify();
+}
+
+void AdminServer::stop() {
+  boost::system::error_code ignored;
+  acceptor_.close(ignored);
+  for (Transport* transport : connections_) transport->close(Errc::canceled);
+  freed_.notify();
+}
+
+}  // namespace clew

@@ -1,0 +1,44 @@
+// The admin interface's own listener: localhost, HTTP/1, on the control thread. Few connections at a time; more wait in the
+// kernel's queue.
+#pragma once
+
+#include "proxy/admin/admin.h"
+#include "proxy/base/address.h"
+#include "proxy/http/server_connection.h"
+#include "proxy/net/task_group.h"
+
+#include <boost/asio/ip/tcp.hpp>
+
+#include <set>
+#include <string>
+
+namespace clew {
+
+class AdminServer {
+ public:
+  static constexpr std::size_t max_connections = 64;
+
+  AdminServer(Worker& worker, Process& process);
+  ~AdminServer();
+  /// Binds and serves. Returns why it could not, or nothing.
+  std::string start(const Address& address);
+  /// Ends the listener and every connection; join() waits for them.
+  void stop();
+  Task<void> join() { return tasks_.join(); }
+  const HttpServerStats& stats() const { return stats_; }
+
+ private:
+  Task<void> accept_loop();
+  Task<void> serve(int fd);
+
+  Worker& worker_;
+  Admin admin_;
+  boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, Executor> acceptor_;
+  HttpConnectionManager manager_;
+  HttpServerStats stats_;
+  TaskGroup tasks_;
+  Event freed_;
+  std::set<Transport*> connections_;
+};
+
+}  // namespace clew
