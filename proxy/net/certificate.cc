@@ -1,0 +1,221 @@
+#include "proxy/net/certificate.h"
+
+#include "proxy/base/address.h"
+#include "proxy/base/encoding.h"
+#include "proxy/base/strings.h"
+
+#include <fmt/format.h>
+#include <openssl/bn.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <ctime>
+#include <unordered_map>
+#include <utility>
+
+namespace clew {
+
+namespace {
+
+using BigNumPtr = std::unique_ptr<BIGNUM, FreeWith<BN_free>>;
+
+struct GeneralNamesFree {
+  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
+};
+
+BioPtr reader(std::string_view bytes) {
+  return BioPtr(BIO_new_mem_buf(bytes.data(), static_cast<int>(std::min(bytes.size(), std::size_t{INT_MAX}))));
+}
+
+std::string contents(BIO* bio) {
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio, &data);
+  return size > 0 ? std::string(data, static_cast<std::size_t>(size)) : std::string();
+}
+
+/// Reads blocks of one kind until there is none; a broken block gives nothing at all.
+template <class Ptr, class Read>
+std::vector<Ptr> parse_all(std::string_view pem, Read read) {
+  std::vector<Ptr> out;
+  const BioPtr bio = reader(pem);
+  ERR_clear_error();
+  while (auto* one = read(bio.get(), nullptr, nullptr, nullptr)) out.emplace_back(one);
+  const auto error = ERR_peek_last_error();
+  const bool at_end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+  ERR_clear_error();
+  if (!at_end) out.clear();
+  return out;
+}
+
+std::string name_text(const X509_NAME* name) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  X509_NAME_print_ex(bio.get(), const_cast<X509_NAME*>(name), 0, XN_FLAG_RFC2253);
+  return contents(bio.get());
+}
+
+std::string serial_text(X509* certificate) {
+  const BigNumPtr number(ASN1_INTEGER_to_BN(X509_get_serialNumber(certificate), nullptr));
+  if (!number) return {};
+  char* hex = BN_bn2hex(number.get());
+  if (!hex) return {};
+  std::string out = to_lower(hex);
+  OPENSSL_free(hex);
+  return out;
+}
+
+/// «2026-11-21T10:00:00.000Z»
+std::string time_text(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (!ASN1_TIME_to_tm(time, &parts)) return {};
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.000Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
+                     parts.tm_min, parts.tm_sec);
+}
+
+std::string pem_text(X509* certificate) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  if (!PEM_write_bio_X509(bio.get(), certificate)) return {};
+  return contents(bio.get());
+}
+
+std::string sha256(const unsigned char* data, int size) {
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(data, static_cast<std::size_t>(size), reinterpret_cast<unsigned char*>(digest.data()));
+  return digest;
+}
+
+std::string ip_text(const ASN1_OCTET_STRING* bytes) {
+  const unsigned char* data = ASN1_STRING_get0_data(bytes);
+  if (ASN1_STRING_length(bytes) == 4)
+    return IpAddress::v4(std::uint32_t{data[0]} << 24 | std::uint32_t{data[1]} << 16 | std::uint32_t{data[2]} << 8 | data[3]).to_string();
+  if (ASN1_STRING_length(bytes) != 16) return {};
+  std::array<std::uint8_t, 16> v6;
+  std::copy_n(data, 16, v6.begin());
+  return IpAddress::v6(v6).to_string();
+}
+
+}  // namespace
+
+std::vector<X509Ptr> parse_certificates(std::string_view pem) { return parse_all<X509Ptr>(pem, PEM_read_bio_X509); }
+std::vector<X509CrlPtr> parse_crls(std::string_view pem) { return parse_all<X509CrlPtr>(pem, PEM_read_bio_X509_CRL); }
+
+PrivateKeyPtr parse_private_key(std::string_view pem) {
+  const BioPtr bio = reader(pem);
+  // The default would ask for a password on the terminal.
+  const auto no_password = [](char*, int, int, void*) { return -1; };
+  PrivateKeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
+  ERR_clear_error();
+  return key;
+}
+
+std::vector<SubjectAltName> subject_alt_names(X509* certificate) {
+  std::vector<SubjectAltName> out;
+  const std::unique_ptr<GENERAL_NAMES, GeneralNamesFree> names(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  if (!names) return out;
+  const auto count = sk_GENERAL_NAME_num(names.get());
+  for (auto i = count - count; i < count; ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+    SanMatcher::Type type;
+    switch (name->type) {
+      case GEN_DNS: type = SanMatcher::Type::dns; break;
+      case GEN_URI: type = SanMatcher::Type::uri; break;
+      case GEN_EMAIL: type = SanMatcher::Type::email; break;
+      case GEN_IPADD: out.push_back({SanMatcher::Type::ip, ip_text(name->d.iPAddress)}); continue;
+      default: continue;
+    }
+    const auto* text = reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.ia5));
+    out.push_back({type, std::string(text, static_cast<std::size_t>(ASN1_STRING_length(name->d.ia5)))});
+  }
+  return out;
+}
+
+std::shared_ptr<const CertificateInfo> describe_certificate(X509* certificate, const STACK_OF(X509) * chain) {
+  auto info = std::make_shared<CertificateInfo>();
+  for (SubjectAltName& name : subject_alt_names(certificate)) {
+    if (name.type == SanMatcher::Type::uri) info->uri_sans.push_back(std::move(name.value));
+    else if (name.type == SanMatcher::Type::dns) info->dns_sans.push_back(std::move(name.value));
+  }
+  info->subject = name_text(X509_get_subject_name(certificate));
+  info->issuer = name_text(X509_get_issuer_name(certificate));
+  info->serial = serial_text(certificate);
+  info->sha256 = to_hex(certificate_sha256(certificate));
+  info->valid_from = time_text(X509_get0_notBefore(certificate));
+  info->valid_until = time_text(X509_get0_notAfter(certificate));
+  info->pem_urlencoded = percent_encode(pem_text(certificate));
+  if (chain) {
+    const auto count = sk_X509_num(chain);
+    for (auto i = count - count; i < count; ++i) info->chain_urlencoded += percent_encode(pem_text(sk_X509_value(chain, i)));
+  }
+  return info;
+}
+
+std::shared_ptr<const CertificateInfo> describe_peer(const STACK_OF(X509) * chain) {
+  if (!chain || sk_X509_num(chain) == 0) return nullptr;
+  std::string key;
+  const auto count = sk_X509_num(chain);
+  for (auto i = count - count; i < count; ++i) key += certificate_sha256(sk_X509_value(chain, i));
+
+  thread_local std::unordered_map<std::string, std::weak_ptr<const CertificateInfo>> known;
+  thread_local std::size_t sweep_at = 64;
+  const auto it = known.find(key);
+  if (it != known.end()) {
+    if (auto info = it->second.lock()) return info;
+  }
+  if (known.size() >= sweep_at) {
+    std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
+    sweep_at = std::max<std::size_t>(64, 2 * known.size());
+  }
+  auto info = describe_certificate(sk_X509_value(chain, 0), chain);
+  known[std::move(key)] = info;
+  return info;
+}
+
+std::string certificate_sha256(X509* certificate) {
+  unsigned char* der = nullptr;
+  const int size = i2d_X509(certificate, &der);
+  if (size < 0) return {};
+  std::string digest = sha256(der, size);
+  OPENSSL_free(der);
+  return digest;
+}
+
+std::string spki_sha256(X509* certificate) {
+  unsigned char* der = nullptr;
+  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
+  if (size < 0) return {};
+  std::string digest = sha256(der, size);
+  OPENSSL_free(der);
+  return digest;
+}
+
+bool dns_name_matches(std::string_view name, std::string_view pattern) {
+  if (equals_ignore_case(name, pattern)) return true;
+  const std::size_t name_dot = name.find('.'), pattern_dot = pattern.find('.');
+  if (name_dot == std::string_view::npos || pattern_dot == std::string_view::npos) return false;
+  const std::string_view label = name.substr(0, name_dot), glob = pattern.substr(0, pattern_dot);
+  if (!equals_ignore_case(name.substr(name_dot), pattern.substr(pattern_dot))) return false;
+  const std::size_t star = glob.find('*');
+  if (star == std::string_view::npos || glob.find('*', star + 1) != std::string_view::npos) return false;
+  // «x*.y» would match an internationalized label by its encoding.
+  if (equals_ignore_case(glob.substr(0, 4), "xn--") || pattern.substr(pattern_dot).find('*') != std::string_view::npos) return false;
+  const std::string_view before = glob.substr(0, star), after = glob.substr(star + 1);
+  return label.size() >= before.size() + after.size() && equals_ignore_case(label.substr(0, before.size()), before) &&
+         equals_ignore_case(label.substr(label.size() - after.size()), after);
+}
+
+bool san_matches(const SanMatcher& matcher, const SubjectAltName& name) {
+  if (matcher.type != SanMatcher::Type::any && matcher.type != name.type) return false;
+  if (name.type == SanMatcher::Type::dns && matcher.matcher.kind == StringMatcher::Kind::exact)
+    return dns_name_matches(matcher.matcher.text, name.value);
+  return matcher.matcher.matches(name.value);
+}
+
+bool names_host(const std::vector<SubjectAltName>& names, std::string_view host) {
+  return std::any_of(names.begin(), names.end(), [host](const SubjectAltName& name) {
+    return name.type == SanMatcher::Type::dns ? dns_name_matches(host, name.value) : name.value == host;
+  });
+}
+
+}  // namespace clew

@@ -1,0 +1,248 @@
+#include "proxy/net/tls_context.h"
+
+#include "proxy/net/tls_state.h"
+
+#include <fmt/format.h>
+#include <openssl/err.h>
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+namespace clew {
+
+namespace {
+
+// Envoy's, in its order.
+#ifdef OPENSSL_IS_AWSLC
+constexpr const char* default_ciphers =
+    "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]:[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]:"
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
+#else
+constexpr const char* default_ciphers =
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:"
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
+#endif
+constexpr const char* default_curves = "X25519:P-256";
+/// A resumed session is authenticated by the handshake that began it: not for days.
+constexpr long session_seconds = 3600;
+
+int protocol(TlsParams::Version version, int automatic) {
+  switch (version) {
+    case TlsParams::Version::automatic: return automatic;
+    case TlsParams::Version::v1_0: return TLS1_VERSION;
+    case TlsParams::Version::v1_1: return TLS1_1_VERSION;
+    case TlsParams::Version::v1_2: return TLS1_2_VERSION;
+    case TlsParams::Version::v1_3: return TLS1_3_VERSION;
+  }
+  return automatic;
+}
+
+std::string join(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) {
+    if (!out.empty()) out += ':';
+    out += name;
+  }
+  return out;
+}
+
+std::string set_parameters(SSL_CTX* ctx, const TlsParams& params) {
+  const int low = protocol(params.min_version, TLS1_2_VERSION), high = protocol(params.max_version, TLS1_3_VERSION);
+  if (low > high || !SSL_CTX_set_min_proto_version(ctx, static_cast<std::uint16_t>(low)) ||
+      !SSL_CTX_set_max_proto_version(ctx, static_cast<std::uint16_t>(high)))
+    return "Invalid TLS protocol versions";
+  std::string ciphers = params.cipher_suites.empty() ? default_ciphers : join(params.cipher_suites);
+#ifdef OPENSSL_IS_AWSLC
+  const bool good = SSL_CTX_set_strict_cipher_list(ctx, ciphers.c_str());
+#else
+  // No groups of equal preference here: [A|B] is A, then B. Unknown names would be skipped, so each is tried alone.
+  std::erase_if(ciphers, [](char c) { return c == '[' || c == ']'; });
+  std::replace(ciphers.begin(), ciphers.end(), '|', ':');
+  bool good = true;
+  for (std::size_t at = 0; good && at <= ciphers.size();) {
+    const std::size_t end = std::min(ciphers.find(':', at), ciphers.size());
+    good = SSL_CTX_set_cipher_list(ctx, ciphers.substr(at, end - at).c_str());
+    at = end + 1;
+  }
+  good = good && SSL_CTX_set_cipher_list(ctx, ciphers.c_str());
+#endif
+  ERR_clear_error();
+  if (!good) return fmt::format("Failed to initialize cipher suites {}", ciphers);
+  const std::string curves = params.ecdh_curves.empty() ? default_curves : join(params.ecdh_curves);
+  if (!SSL_CTX_set1_curves_list(ctx, curves.c_str())) {
+    ERR_clear_error();
+    return fmt::format("Failed to initialize ECDH curves {}", curves);
+  }
+  return {};
+}
+
+/// what: for errors, «secret NAME» or «<inline>».
+std::string add_certificate(TlsContext::State& state, const std::string& chain_pem, const std::string& key_pem, const std::string& what) {
+  SSL_CTX* ctx = state.ctx.get();
+  std::vector<X509Ptr> chain = parse_certificates(chain_pem);
+  if (chain.empty()) return fmt::format("Failed to load certificate chain from {}", what);
+  const PrivateKeyPtr key = parse_private_key(key_pem);
+  if (!key) return fmt::format("Failed to load private key from {}", what);
+  const int type = EVP_PKEY_id(key.get());
+  if (type == EVP_PKEY_RSA && EVP_PKEY_bits(key.get()) < 2048)
+    return fmt::format("Failed to load certificate chain from {}, only RSA certificates with 2048-bit or larger keys are supported", what);
+  for (const X509Ptr& other : state.own_leaves) {
+    // One slot a key type: a second one would silently replace the first.
+    if (EVP_PKEY_id(X509_get0_pubkey(other.get())) == type)
+      return fmt::format("Failed to load certificate chain from {}, at most one certificate of a given type may be specified", what);
+  }
+  bool good = X509_check_private_key(chain.front().get(), key.get()) == 1 && SSL_CTX_use_certificate(ctx, chain.front().get()) == 1 &&
+              SSL_CTX_use_PrivateKey(ctx, key.get()) == 1;
+  for (std::size_t i = 1; good && i < chain.size(); ++i) good = SSL_CTX_add1_chain_cert(ctx, chain[i].get()) == 1;
+  ERR_clear_error();
+  if (!good) return fmt::format("Failed to load private key from {}: it does not fit the certificate", what);
+  state.own.push_back(describe_certificate(chain.front().get()));
+  state.own_leaves.push_back(std::move(chain.front()));
+  return {};
+}
+
+/// Ours in our order; nothing in common: no ALPN at all, and the codec looks at the bytes.
+int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered, unsigned size, void* arg) {
+  const auto& state = *static_cast<const TlsContext::State*>(arg);
+  for (const std::string& name : state.alpn) {
+    for (unsigned at = 0; at < size; at += 1u + offered[at]) {
+      if (offered[at] != name.size() || at + 1u + offered[at] > size) continue;
+      if (std::memcmp(offered + at + 1, name.data(), name.size()) != 0) continue;
+      *out = offered + at + 1;
+      *out_size = offered[at];
+      return SSL_TLSEXT_ERR_OK;
+    }
+  }
+  return SSL_TLSEXT_ERR_NOACK;
+}
+
+int keep_session(SSL* ssl, SSL_SESSION* session) {
+  const auto* handshake = static_cast<TlsHandshakeState*>(SSL_get_ex_data(ssl, handshake_state_index()));
+  if (!handshake || !handshake->context->sessions) return 0;
+  handshake->context->sessions->put(handshake->session_key, SslSessionPtr(session));
+  return 1;  // it is ours
+}
+
+void set_sessions(TlsContext::State& state, const TlsParams& params) {
+  SSL_CTX* ctx = state.ctx.get();
+  SSL_CTX_set_timeout(ctx, session_seconds);
+#ifdef OPENSSL_IS_AWSLC
+  SSL_CTX_set_session_psk_dhe_timeout(ctx, session_seconds);
+#endif
+  if (state.role == TlsContext::Role::client) {
+    state.sessions = std::make_unique<TlsSessions>(params.max_session_keys);
+    SSL_CTX_set_session_cache_mode(ctx, state.sessions->enabled() ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
+    if (state.sessions->enabled()) SSL_CTX_sess_set_new_cb(ctx, keep_session);
+    return;
+  }
+  // Tickets only, whose key dies with the context. The id makes engines agree to resume where clients are verified.
+  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(ctx, 1);
+  std::array<unsigned char, 16> id;
+  RAND_bytes(id.data(), id.size());
+  SSL_CTX_set_session_id_context(ctx, id.data(), id.size());
+}
+
+/// Certificates and trust from secrets; sets made.secret_missing and error.
+bool load_secrets(TlsContext::State& state, const TlsParams& params, const TlsContext::FindSecret& find, TlsContext::Made& made) {
+  const auto missing = [&made](const std::string& name) {
+    made.secret_missing = true;
+    made.error = fmt::format("secret {} is not there", name);
+    return false;
+  };
+  for (const std::string& name : params.certificate_secrets) {
+    const Secret* secret = find(name);
+    if (!secret || secret->certificate_chain.empty()) return missing(name);
+    made.error = add_certificate(state, secret->certificate_chain, secret->private_key, "secret " + name);
+    if (!made.error.empty()) return false;
+  }
+  for (const auto& [chain, key] : params.inline_certificates) {
+    made.error = add_certificate(state, chain, key, "<inline>");
+    if (!made.error.empty()) return false;
+  }
+  if (state.role == TlsContext::Role::server && state.own.empty()) {
+    made.error = "Server TlsCertificates must have a certificate specified";
+    return false;
+  }
+  const Secret* ca = nullptr;
+  if (params.validation && !params.validation->ca_secret.empty()) {
+    ca = find(params.validation->ca_secret);
+    if (!ca || ca->trusted_ca.empty()) return missing(params.validation->ca_secret);
+  }
+  made.error = set_up_validation(state, params, ca);
+  return made.error.empty();
+}
+
+}  // namespace
+
+int handshake_state_index() {
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+std::string alpn_wire(const std::vector<std::string>& protocols) {
+  std::string out;
+  for (const std::string& name : protocols) {
+    if (name.empty() || name.size() > 255) return {};
+    out += static_cast<char>(name.size());
+    out += name;
+  }
+  return out;
+}
+
+void TlsSessions::put(const std::string& key, SslSessionPtr session) {
+  const std::lock_guard lock(mutex_);
+  if (sessions_.size() >= max_keys && !sessions_.contains(key)) sessions_.clear();
+  auto& list = sessions_[key];
+  list.push_back(std::move(session));
+  if (list.size() > max_each_) list.pop_front();
+}
+
+SslSessionPtr TlsSessions::take(const std::string& key) {
+  const std::lock_guard lock(mutex_);
+  const auto it = sessions_.find(key);
+  if (it == sessions_.end()) return nullptr;
+  SslSessionPtr session = std::move(it->second.back());
+  it->second.pop_back();
+  if (it->second.empty()) sessions_.erase(it);
+  return session;
+}
+
+TlsContext::Made TlsContext::make(const TlsParams& params, Role role, const FindSecret& find) {
+  Made made;
+  auto state = std::make_shared<State>();
+  state->role = role;
+  state->ctx.reset(SSL_CTX_new(role == Role::server ? TLS_server_method() : TLS_client_method()));
+  if (!state->ctx) {
+    made.error = "out of memory";
+    return made;
+  }
+  SSL_CTX* ctx = state->ctx.get();
+  SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE);
+  SSL_CTX_set_max_cert_list(ctx, 100 * 1024);  // what a peer's chain may weigh
+  made.error = set_parameters(ctx, params);
+  if (!made.error.empty()) return made;
+
+  state->alpn = params.alpn;
+  state->alpn_wire = alpn_wire(params.alpn);
+  if (!params.alpn.empty() && state->alpn_wire.empty()) {
+    made.error = "Invalid ALPN protocol string";
+    return made;
+  }
+  if (role == Role::server) SSL_CTX_set_alpn_select_cb(ctx, select_alpn, state.get());
+  state->sni = params.sni;
+  set_sessions(*state, params);
+  if (!load_secrets(*state, params, find, made)) return made;
+  made.context = std::make_shared<const TlsContext>(std::move(state));
+  return made;
+}
+
+TlsContext::Role TlsContext::role() const { return state_->role; }
+const std::vector<std::shared_ptr<const CertificateInfo>>& TlsContext::own() const { return state_->own; }
+const std::vector<std::shared_ptr<const CertificateInfo>>& TlsContext::trusted() const { return state_->trusted; }
+
+}  // namespace clew

@@ -1,0 +1,43 @@
+// What TLS handshakes of one configuration share: certificates, trust, parameters, resumption. Built on the control thread
+// out of TlsParams and the secrets they name, then immutable but for the session cache; used by all workers. A rotated
+// secret makes a new context; connections keep the one they began with, and tickets of the old one are worth nothing.
+#pragma once
+
+#include "config/snapshot/tls.h"
+#include "proxy/net/connection_info.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace clew {
+
+class TlsContext {
+ public:
+  enum class Role : std::uint8_t { server, client };
+  /// Null: not delivered (yet).
+  using FindSecret = std::function<const Secret*(std::string_view name)>;
+
+  struct Made {
+    std::shared_ptr<const TlsContext> context;  // null: see the others
+    bool secret_missing = false;                // make it again when error's secret has come
+    std::string error;                          // what is wrong, naming field or secret; never key material
+  };
+  static Made make(const TlsParams& params, Role role, const FindSecret& find);
+
+  Role role() const;
+  /// Our own certificates, and those we trust (the first 100): for /certs and expiry gauges.
+  const std::vector<std::shared_ptr<const CertificateInfo>>& own() const;
+  const std::vector<std::shared_ptr<const CertificateInfo>>& trusted() const;
+
+  struct State;  // tls_state.h
+  const std::shared_ptr<State>& state() const { return state_; }
+  explicit TlsContext(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace clew

@@ -1,0 +1,161 @@
+// Whom we believe: the chain by the engine against the trusted bundle, then names and pins.
+#include "proxy/base/encoding.h"
+#include "proxy/base/log.h"
+#include "proxy/net/tls_state.h"
+
+#include <fmt/format.h>
+#include <openssl/err.h>
+
+#include <algorithm>
+
+namespace clew {
+
+namespace {
+
+constexpr std::size_t max_described = 100;
+
+std::string names_text(const std::vector<SubjectAltName>& names) {
+  std::string out;
+  for (const SubjectAltName& name : names) {
+    if (!out.empty()) out += ", ";
+    out += name.value;
+  }
+  return out;
+}
+
+bool refuse(TlsHandshakeState& handshake, TlsHandshakeState::Refusal refusal, std::string detail) {
+  handshake.refusal = refusal;
+  handshake.detail = std::move(detail);
+  CLEW_LOG(connection, debug, "{}", handshake.detail);
+  return false;
+}
+
+/// The engine's verification callback: the store, the peer's chain and the purpose are set up already.
+int verify(X509_STORE_CTX* store_context, void*) {
+  auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store_context, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* handshake = static_cast<TlsHandshakeState*>(SSL_get_ex_data(ssl, handshake_state_index()));
+  if (!handshake) return 0;
+  const TlsContext::State& state = *handshake->context;
+  bool good = true;
+  if (state.has_ca && X509_verify_cert(store_context) != 1) {
+    const int error = X509_STORE_CTX_get_error(store_context);
+    good = refuse(*handshake, TlsHandshakeState::Refusal::chain,
+                  fmt::format("verify cert failed: X509_verify_cert: certificate verification error at depth {}: {}",
+                              X509_STORE_CTX_get_error_depth(store_context), X509_verify_cert_error_string(error)));
+    if (error == X509_V_OK) X509_STORE_CTX_set_error(store_context, X509_V_ERR_CERT_REJECTED);
+  } else if (!state.accepts(X509_STORE_CTX_get0_cert(store_context), *handshake)) {
+    good = false;
+    X509_STORE_CTX_set_error(store_context, X509_V_ERR_CERT_REJECTED);
+  }
+  if (good || !state.accept_untrusted) return good ? 1 : 0;
+  X509_STORE_CTX_set_error(store_context, X509_V_OK);
+  *handshake = {handshake->context, handshake->verify_name, handshake->session_key, {}, TlsHandshakeState::Refusal::none};
+  return 1;
+}
+
+std::string load_trust(TlsContext::State& state, const std::string& pem, const std::string& what) {
+  const std::vector<X509Ptr> certificates = parse_certificates(pem);
+  if (certificates.empty()) return fmt::format("Failed to load trusted CA certificates from {}", what);
+  X509_STORE* store = SSL_CTX_get_cert_store(state.ctx.get());
+  X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+  STACK_OF(X509_NAME)* names = state.role == TlsContext::Role::server ? sk_X509_NAME_new_null() : nullptr;
+  for (const X509Ptr& certificate : certificates) {
+    X509_STORE_add_cert(store, certificate.get());
+    if (names) sk_X509_NAME_push(names, X509_NAME_dup(X509_get_subject_name(certificate.get())));
+    if (state.trusted.size() < max_described) state.trusted.push_back(describe_certificate(certificate.get()));
+  }
+  ERR_clear_error();  // of duplicates
+  if (names) SSL_CTX_set_client_CA_list(state.ctx.get(), names);  // which of its certificates a client may send
+  state.has_ca = true;
+  return {};
+}
+
+std::string load_revocation(TlsContext::State& state, const std::string& pem, const std::string& what) {
+  const std::vector<X509CrlPtr> lists = parse_crls(pem);
+  if (lists.empty()) return fmt::format("Failed to load CRL from {}", what);
+  X509_STORE* store = SSL_CTX_get_cert_store(state.ctx.get());
+  for (const X509CrlPtr& list : lists) X509_STORE_add_crl(store, list.get());
+  X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+  ERR_clear_error();
+  return {};
+}
+
+std::string load_pins(TlsContext::State& state, const TlsValidation& validation) {
+  for (const std::string& hash : validation.certificate_hashes) {
+    const auto raw = from_hex(hash);
+    if (!raw || raw->size() != 32) return fmt::format("Invalid hex-encoded SHA-256 {}", hash);
+    state.certificate_hashes.push_back(*raw);
+  }
+  for (const std::string& hash : validation.spki_hashes) {
+    const auto raw = from_base64(hash);
+    if (!raw || raw->size() != 32) return fmt::format("Invalid base64-encoded SHA-256 {}", hash);
+    state.spki_hashes.push_back(*raw);
+  }
+  return {};
+}
+
+}  // namespace
+
+bool TlsContext::State::accepts(X509* leaf, TlsHandshakeState& handshake) const {
+  using Refusal = TlsHandshakeState::Refusal;
+  const std::vector<SubjectAltName> names = subject_alt_names(leaf);
+  bool checked = has_ca;
+  if (!handshake.verify_name.empty()) {
+    if (!names_host(names, handshake.verify_name))
+      return refuse(handshake, Refusal::san,
+                    fmt::format("verify cert failed: verify SAN list, expected SANs: [{}], certificate SANs: [{}]",
+                                handshake.verify_name, names_text(names)));
+    checked = true;
+  } else if (!san_matchers.empty()) {
+    const bool any = std::any_of(san_matchers.begin(), san_matchers.end(), [&names](const SanMatcher& matcher) {
+      return std::any_of(names.begin(), names.end(), [&matcher](const SubjectAltName& name) { return san_matches(matcher, name); });
+    });
+    if (!any)
+      return refuse(handshake, Refusal::san,
+                    fmt::format("verify cert failed: SAN matcher, certificate SANs are [{}]", names_text(names)));
+    checked = true;
+  }
+  if (!certificate_hashes.empty() || !spki_hashes.empty()) {
+    const auto has = [](const std::vector<std::string>& list, const std::string& hash) {
+      return std::find(list.begin(), list.end(), hash) != list.end();
+    };
+    if (!has(certificate_hashes, certificate_sha256(leaf)) && !has(spki_hashes, spki_sha256(leaf)))
+      return refuse(handshake, Refusal::hash, "verify cert failed: cert hash and spki");
+    checked = true;
+  }
+  // Nothing was asked of a certificate that is to be verified: it is not.
+  if (!checked) return refuse(handshake, Refusal::chain, "verify cert failed: nothing to verify it by");
+  return true;
+}
+
+std::string set_up_validation(TlsContext::State& state, const TlsParams& params, const Secret* ca) {
+  int mode = SSL_VERIFY_NONE;
+  if (params.validation) {
+    const TlsValidation& validation = *params.validation;
+    state.accept_untrusted = validation.accept_untrusted;
+    state.san_matchers = validation.subject_alt_names;
+    if (std::string error = load_pins(state, validation); !error.empty()) return error;
+    const std::string& bundle = ca ? ca->trusted_ca : validation.inline_ca;
+    const std::string what = ca ? fmt::format("secret {}", ca->name) : "<inline>";
+    if (!bundle.empty()) {
+      if (std::string error = load_trust(state, bundle, what); !error.empty()) return error;
+      mode = SSL_VERIFY_PEER;
+    }
+    if (!validation.crl.empty())
+      if (std::string error = load_revocation(state, validation.crl, "<inline>"); !error.empty()) return error;
+    if (ca && !ca->crl.empty())
+      if (std::string error = load_revocation(state, ca->crl, what); !error.empty()) return error;
+    if (!state.san_matchers.empty() || !state.certificate_hashes.empty() || !state.spki_hashes.empty())
+      mode = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+    if (validation.accept_untrusted) mode = SSL_VERIFY_PEER;
+  }
+  if (params.auto_san_validation && state.role == TlsContext::Role::client && !state.has_ca)
+    return "'auto_sni_san_validation' was configured without configuring a trusted CA";
+  if (state.role == TlsContext::Role::server && params.require_client_certificate)
+    mode = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+  SSL_CTX_set_verify(state.ctx.get(), mode, nullptr);
+  if (mode != SSL_VERIFY_NONE) SSL_CTX_set_cert_verify_callback(state.ctx.get(), verify, nullptr);
+  return {};
+}
+
+}  // namespace clew
