@@ -64,7 +64,8 @@ struct H2Session::Callbacks {
   static int data_chunk(nghttp2_session* session, std::uint8_t, std::int32_t id, const std::uint8_t* data, std::size_t size, void* user) {
     H2Session& s = self(user);
     H2Stream* stream = s.find(id);
-    if (!stream || stream->error != Errc::ok) return nghttp2_session_consume(session, id, size) == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+    if (!stream || stream->discarding_ || stream->error != Errc::ok)
+      return nghttp2_session_consume_connection(session, size) == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
     if (size < copy_below && !stream->in.empty()) {
       stream->in.append(view(data, size));
     } else {
@@ -142,7 +143,7 @@ struct H2Session::Callbacks {
         // The codes of our own resets are others: this one the peer provoked.
         if (frame->rst_stream.error_code == NGHTTP2_PROTOCOL_ERROR || frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR ||
             frame->rst_stream.error_code == NGHTTP2_STREAM_CLOSED || frame->rst_stream.error_code == NGHTTP2_FRAME_SIZE_ERROR)
-          if (!s.accounting_.premature_reset()) return s.flood("provoked resets");
+          if (!s.accounting_.premature_reset()) s.flood("provoked resets");  // its GOAWAY is next
         return 0;
       case NGHTTP2_GOAWAY:
         if (frame->goaway.error_code != NGHTTP2_NO_ERROR && s.failed_ == Errc::ok) s.failed_ = Errc::http_bad_message;
@@ -425,6 +426,7 @@ void H2Session::end_block(bool end_stream) {
   if (!stream) return;
   finish_cookie();
   if (block_.trailers) {
+    stream->in_trailers = block_.head.headers;
     stream->in_ended = true;
     stream->on_received();
     return;
@@ -532,20 +534,24 @@ void H2Session::consume(H2Stream& stream, std::size_t n) {
   if (n > 0) nghttp2_session_consume(session_, stream.id, n);
 }
 
+void H2Session::discard(H2Stream& stream) {
+  stream.discarding_ = true;
+  if (stream.in.empty()) return;
+  nghttp2_session_consume_connection(session_, stream.in.size());
+  stream.in.clear();
+}
+
 void H2Session::reset(H2Stream& stream, H2Code code) {
   if (stream.closed || stream.id == 0) return;
+  if (block_.stream == &stream) block_.stream = nullptr;
   if (stream.error == Errc::ok) stream.error = Errc::canceled;
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id, static_cast<std::uint32_t>(code));
 }
 
 void H2Session::detach(H2Stream& stream, H2Code code) {
   if (stream.id == 0) return;
-  if (!stream.in.empty()) {
-    consume(stream, stream.in.size());
-    stream.in.clear();
-  }
+  discard(stream);
   if (stream.closed) return;
-  if (block_.stream == &stream) block_.stream = nullptr;
   reset(stream, code);
   nghttp2_session_set_stream_user_data(session_, stream.id, nullptr);
   remove(stream);

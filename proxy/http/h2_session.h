@@ -46,6 +46,7 @@ class H2Stream {
   // receiving
   Buffer in;              // body that came and was not read: at most the stream's window
   bool in_ended = false;  // END_STREAM came; nothing follows `in`
+  HeaderMap* in_trailers = nullptr;  // set with in_ended when there are any
   // sending
   Buffer out;             // body to send; call send_more() after filling it
   bool out_last = false;  // nothing but the trailers follows `out`
@@ -73,6 +74,7 @@ class H2Stream {
   bool head_received_ = false;  // the final one
   bool head_sent_ = false;
   bool deferred_ = false;
+  bool discarding_ = false;
 };
 
 struct H2Options {
@@ -115,6 +117,8 @@ class H2Session {
   bool wants_write() const;
   /// Nothing more will come of it: both sides said GOAWAY and all streams are done, or an error.
   bool over() const;
+  /// ok, or what ended the session.
+  Errc failed() const { return failed_; }
 
   /// Server: 1xx, or the final head. With end_stream nothing follows.
   Result<void> send_head(H2Stream& stream, const ResponseHead& head, bool end_stream);
@@ -124,6 +128,8 @@ class H2Session {
   void send_more(H2Stream& stream);
   /// n bytes of `in` were taken out: the windows open by as much.
   void consume(H2Stream& stream, std::size_t n);
+  /// Nobody will read `in`: what came and what will come goes back to the connection's window, the stream's stays shut.
+  void discard(H2Stream& stream);
   void reset(H2Stream& stream, H2Code code);
   /// The owner's stream goes away; resets it when it is not over. What is unread goes back to the connection's window.
   void detach(H2Stream& stream, H2Code code = H2Code::cancel);

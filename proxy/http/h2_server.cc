@@ -1,0 +1,385 @@
+// serve_http2: an HTTP/2 connection from a client. The reader's coroutine owns the connection; each request is a child that
+// runs run_stream; one writer sends what all of them made.
+#include "proxy/base/log.h"
+#include "proxy/base/strings.h"
+#include "proxy/http/h2_io.h"
+#include "proxy/http/server_connection.h"
+#include "proxy/net/task_group.h"
+
+#include <algorithm>
+#include <list>
+#include <utility>
+#include <vector>
+
+namespace clew {
+namespace {
+
+class H2Server;
+
+/// A request on its way, and the side that answers it.
+class ServerStream final : public H2Stream, public ResponseWriter {
+ public:
+  ServerStream(H2Server& server, const ConnectionInfo& connection);
+  ~ServerStream() override;
+
+  HeaderMap& headers_for(bool trailers) override;
+  void on_head(const H2Head& head) override;
+  void on_received() override {
+    if (body_) body_->wake();
+  }
+  void on_sent() override {
+    if (out_done || out.size() <= low_water) progress_.notify();
+  }
+  void on_closed() override;
+
+  Task<Result<void>> inform(const ResponseHead& head) override;
+  Task<Result<void>> respond(ResponseHead& head, Body* body) override;
+
+  /// Null when none follows.
+  BodyPtr request_body();
+
+  Stream stream;
+  std::list<ServerStream>::iterator self;  // in the connection's list
+  bool started = false;                    // run_stream has it
+
+ private:
+  /// The most that waits for the peer's window.
+  static constexpr std::size_t high_water = 64 * 1024;
+  static constexpr std::size_t low_water = 16 * 1024;
+
+  bool gone() const { return closed || error != Errc::ok; }
+  Errc cause() const { return error == Errc::ok ? Errc::http_stream_reset : error; }
+  Task<Result<void>> pull(Body& body);
+  Task<void> wait_for_progress();
+
+  H2Server& server_;
+  std::optional<HeaderMap> trailers_;
+  H2Body* body_ = nullptr;     // the request's, while it lives
+  Body* pulled_ = nullptr;     // the response's, while respond() reads it
+  Event progress_;
+  bool extended_connect_ = false;
+};
+
+class H2Server final : public H2Session::Owner {
+ public:
+  H2Server(HttpService service, Transport& transport, const ConnectionInfo& connection, const HttpConnectionManager& hcm,
+           DrainSignal& drain);
+
+  Task<void> run(Buffer initial);
+
+  H2Stream* on_stream() override;
+  void on_ping_ack() override {
+    if (draining_) last_goaway();
+  }
+  /// A head is complete: run_stream may have it once the session can be called again.
+  void head_done(ServerStream& stream) { ready_.push_back(&stream); }
+  void refuse(ServerStream& stream) { refused_.push_back(&stream); }
+  /// Closed before its head was complete.
+  void forget_unstarted(ServerStream& stream) { dead_.splice(dead_.end(), streams_, stream.self); }
+  void head_arrived() { head_timer_.cancel(); }
+
+  HttpService service;
+  const HttpConnectionManager& hcm;
+  H2Session session;
+  H2Io io;
+
+ private:
+  void after_feed();
+  Task<void> serve(ServerStream& stream);
+  void stream_done();
+  void start_drain();
+  void last_goaway();
+  void idle();
+
+  Transport& transport_;
+  const ConnectionInfo& connection_;
+  DrainSignal& drain_;
+  TaskGroup requests_, writer_;
+  std::list<ServerStream> streams_, dead_;
+  std::vector<ServerStream*> ready_, refused_;
+  Timer idle_timer_, life_timer_, drain_timer_, head_timer_;
+  std::uint64_t requests_seen_ = 0;
+  bool draining_ = false, goaway_sent_ = false;
+};
+
+// ---- ServerStream
+
+ServerStream::ServerStream(H2Server& server, const ConnectionInfo& connection)
+    : stream(server.service.worker, connection, server.hcm), server_(server) {
+  StreamInfo& info = stream.info;
+  info.connection = &connection;
+  info.start = server.service.worker.clock().now();
+  info.start_wall = server.service.worker.clock().wall();
+  info.protocol = to_string(HttpVersion::http2);
+  stream.request.version = HttpVersion::http2;
+}
+
+ServerStream::~ServerStream() {
+  if (body_) body_->detach(cause());
+}
+
+HeaderMap& ServerStream::headers_for(bool trailers) {
+  if (!trailers) return stream.request.headers;
+  return trailers_.emplace(stream.arena);
+}
+
+void ServerStream::on_head(const H2Head& head) {
+  server_.head_arrived();
+  RequestHead& request = stream.request;
+  request.method = head.method;
+  request.scheme = head.scheme;
+  request.authority = head.authority;
+  request.path = head.path;
+  request.content_length = head.content_length;
+  request.end_stream = head.end_stream;
+  if (!head.protocol.empty()) {
+    // What an extended CONNECT asks for is an upgrade: everybody behind the codec sees it as HTTP/1 has it.
+    extended_connect_ = true;
+    request.method = "GET";
+    char* lower = stream.arena.allocate(head.protocol.size());
+    std::transform(head.protocol.begin(), head.protocol.end(), lower, ascii_lower);
+    request.upgrade = {lower, head.protocol.size()};
+  }
+  if (const auto expect = request.headers.get(HeaderId::expect)) request.expect_continue = equals_ignore_case(*expect, "100-continue");
+  using Underscores = HttpConnectionManager::Underscores;
+  if (server_.hcm.headers_with_underscores != Underscores::allow) {
+    const auto underscored = [](const HeaderMap::Field& field) { return field.name.find('_') != std::string_view::npos; };
+    const std::size_t before = request.headers.size();
+    request.headers.remove_if(underscored);
+    if (server_.hcm.headers_with_underscores == Underscores::reject_request && request.headers.size() != before)
+      return server_.refuse(*this);
+  }
+  server_.head_done(*this);
+}
+
+void ServerStream::on_closed() {
+  if (!started) return server_.forget_unstarted(*this);
+  on_received();
+  progress_.notify();
+  if (error == Errc::ok) return;
+  if (pulled_) pulled_->cancel(error);
+  if (stream.abandon) stream.abandon(error);
+}
+
+BodyPtr ServerStream::request_body() {
+  if (stream.request.end_stream) return nullptr;
+  auto body = std::make_unique<H2Body>(server_.session, server_.io, *this);
+  body_ = body.get();
+  body->on_cancel = [this](Errc) { body_ = nullptr; };
+  return body;
+}
+
+Task<Result<void>> ServerStream::inform(const ResponseHead& head) {
+  const Result<void> queued = server_.session.send_head(*this, head, false);
+  server_.io.flush();
+  co_return queued;
+}
+
+Task<Result<void>> ServerStream::respond(ResponseHead& head, Body* body) {
+  if (extended_connect_ && head.status == 101) head.status = 200;
+  const Result<void> queued = server_.session.send_head(*this, head, body == nullptr);
+  if (!queued) {
+    if (body) body->cancel(queued.error().code);
+    server_.session.reset(*this, H2Code::internal_error);
+    server_.io.flush();
+    co_return queued;
+  }
+  if (body) {
+    pulled_ = body;
+    const Result<void> pulled = co_await pull(*body);
+    pulled_ = nullptr;
+    if (!pulled) {
+      if (!gone()) server_.session.reset(*this, H2Code::internal_error);
+      server_.io.flush();
+      co_return pulled;
+    }
+  }
+  server_.session.pending();  // frames it at once when the windows allow, so that nothing is to be waited for
+  server_.io.flush();
+  while (!out_done && !gone()) co_await wait_for_progress();
+  if (!out_done) co_return Error{cause()};
+  co_return Result<void>();
+}
+
+/// Moves the body into `out`, never more than high_water ahead of what the peer takes.
+Task<Result<void>> ServerStream::pull(Body& body) {
+  for (;;) {
+    if (gone()) {
+      body.cancel(cause());
+      co_return Error{cause()};
+    }
+    if (out.size() >= high_water) {
+      server_.session.send_more(*this);
+      server_.io.flush();
+      co_await wait_for_progress();
+      continue;
+    }
+    const Result<std::size_t> got = body.try_read(out, high_water - out.size());
+    if (got) continue;
+    if (got.error().code == Errc::eof) {
+      out_last = true;
+      out_trailers = body.trailers();
+      server_.session.send_more(*this);
+      co_return Result<void>();
+    }
+    if (got.error().code != Errc::would_block) co_return got.error();
+    server_.session.send_more(*this);
+    server_.io.flush();
+    const Result<void> ready = co_await body.readable();
+    (void)ready;  // try_read says it
+  }
+}
+
+/// A peer that keeps its window shut is given the stream's idle timeout.
+Task<void> ServerStream::wait_for_progress() {
+  Timer patience(server_.service.worker.timers(), [this] {
+    if (gone()) return;
+    error = Errc::stream_idle_timeout;
+    server_.session.reset(*this, H2Code::cancel);
+    server_.io.flush();
+    progress_.notify();
+  });
+  if (server_.hcm.stream_idle_timeout > Duration::zero()) patience.arm(server_.hcm.stream_idle_timeout);
+  co_await progress_.wait();
+}
+
+// ---- H2Server
+
+H2Options server_options(const HttpConnectionManager& hcm) {
+  H2Options options;
+  options.server = true;
+  options.max_concurrent_streams = hcm.max_concurrent_streams;
+  options.stream_window = hcm.initial_stream_window;
+  options.connection_window = hcm.initial_connection_window;
+  options.max_header_bytes = std::size_t{hcm.max_headers_kb} * 1024;
+  options.max_header_count = hcm.max_headers_count;
+  options.extended_connect = !hcm.upgrades.empty();
+  return options;
+}
+
+H2Server::H2Server(HttpService s, Transport& transport, const ConnectionInfo& connection, const HttpConnectionManager& manager,
+                   DrainSignal& drain)
+    : service(s),
+      hcm(manager),
+      session(*this, server_options(manager)),
+      io(s.worker, transport, session),
+      transport_(transport),
+      connection_(connection),
+      drain_(drain),
+      requests_(s.worker.executor()),
+      writer_(s.worker.executor()),
+      idle_timer_(s.worker.timers(),
+                  [this] {
+                    service.stats.downstream_cx_idle_timeout.add();
+                    last_goaway();
+                  }),
+      life_timer_(s.worker.timers(),
+                  [this] {
+                    service.stats.downstream_cx_max_duration_reached.add();
+                    start_drain();
+                  }),
+      drain_timer_(s.worker.timers(), [this] { last_goaway(); }),
+      head_timer_(s.worker.timers(), [this] { transport_.close(Errc::request_timeout); }) {}
+
+Task<void> H2Server::run(Buffer initial) {
+  service.stats.downstream_cx_http2_total.add();
+  if (hcm.max_connection_duration && *hcm.max_connection_duration > Duration::zero()) life_timer_.arm(*hcm.max_connection_duration);
+  drain_.set_hook([this] { start_drain(); });
+  if (drain_.draining()) start_drain();
+  idle();
+  writer_.spawn(io.write());
+  const Errc why = co_await io.read(std::move(initial), [this] { after_feed(); });
+  if (why == Errc::http_bad_message || why == Errc::http_flood || session.failed() == Errc::http_bad_message)
+    service.stats.downstream_cx_protocol_error.add();
+  CLEW_LOG(http2, debug, "connection {}: {} after {} requests", connection_.id, to_string(why), requests_seen_);
+
+  drain_.set_hook(nullptr);
+  for (Timer* timer : {&idle_timer_, &life_timer_, &drain_timer_, &head_timer_}) timer->cancel();
+  session.abort(Errc::downstream_closed);
+  dead_.clear();
+  co_await requests_.join();
+  io.finish();
+  co_await io.linger();
+  transport_.close(Errc::eof);
+  co_await writer_.join();
+}
+
+H2Stream* H2Server::on_stream() {
+  idle_timer_.cancel();
+  if (hcm.request_headers_timeout > Duration::zero()) head_timer_.arm(hcm.request_headers_timeout);
+  ServerStream& stream = streams_.emplace_back(*this, connection_);
+  stream.self = std::prev(streams_.end());
+  return &stream;
+}
+
+void H2Server::after_feed() {
+  for (ServerStream* stream : std::exchange(refused_, {})) {
+    if (!stream->closed) {
+      session.detach(*stream, H2Code::protocol_error);
+      streams_.erase(stream->self);
+    }
+  }
+  for (ServerStream* stream : std::exchange(ready_, {})) {
+    if (stream->closed) continue;  // reset in the same breath
+    stream->started = true;
+    ++requests_seen_;
+    requests_.spawn(serve(*stream));
+  }
+  dead_.clear();
+  if (streams_.empty()) idle();
+  if (hcm.max_requests_per_connection > 0 && requests_seen_ >= hcm.max_requests_per_connection) start_drain();
+}
+
+Task<void> H2Server::serve(ServerStream& stream) {
+  HttpServerStats& stats = service.stats;
+  stats.downstream_rq_http2_total.add();
+  BodyPtr body = stream.request_body();
+  const Result<void> answered = co_await run_stream(stream.stream, std::move(body), service.forwarder, stream, service.observer);
+  if (stream.error == Errc::http_stream_reset) stats.downstream_rq_rx_reset.add();
+  if (!stream.closed && (!answered || !stream.out_done)) stats.downstream_rq_tx_reset.add();
+  // A request that is still coming has its answer: RFC 9113 8.1.
+  session.detach(stream, stream.out_done ? H2Code::no_error : H2Code::internal_error);
+  streams_.erase(stream.self);
+  stream_done();
+}
+
+void H2Server::stream_done() {
+  io.flush();
+  if (!streams_.empty()) return;
+  if (goaway_sent_) io.finish();
+  idle();
+}
+
+/// Starts the idle timer: no request is under way.
+void H2Server::idle() {
+  const Duration timeout = hcm.idle_timeout.value_or(std::chrono::hours(1));
+  if (timeout > Duration::zero() && !goaway_sent_ && !idle_timer_.armed()) idle_timer_.arm(timeout);
+}
+
+/// A first GOAWAY asks to open no more; the one that names the last stream follows when the peer has seen it.
+void H2Server::start_drain() {
+  if (std::exchange(draining_, true)) return;
+  service.stats.downstream_cx_drain_close.add();
+  session.shutdown_notice();
+  session.ping();
+  drain_timer_.arm(std::max(hcm.drain_timeout, Duration(std::chrono::milliseconds(1))));
+  io.flush();
+}
+
+void H2Server::last_goaway() {
+  if (std::exchange(goaway_sent_, true)) return;
+  drain_timer_.cancel();
+  session.goaway();
+  io.flush();
+  if (streams_.empty()) io.finish();
+}
+
+}  // namespace
+
+Task<void> serve_http2(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
+                       const HttpConnectionManager& hcm, DrainSignal& drain) {
+  const auto server = std::make_unique<H2Server>(service, transport, connection, hcm, drain);
+  co_await server->run(std::move(initial));
+}
+
+}  // namespace clew
