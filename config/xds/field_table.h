@@ -26,7 +26,7 @@ enum class Support : std::uint8_t {
 struct FieldRow {
   std::string_view fields;  // names, separated by a space; «*» is every field that has no row of its own
   Support support = Support::honoured;
-  std::string_view why;     // of harmless and refused; a remark of honoured
+  std::string_view why = {};  // of harmless and refused; a remark of honoured
   /// When not empty: the only values accepted, separated by a space (enum words, numbers, true or false, «0s»).
   std::string_view values = {};
   bool warn = false;  // harmless, but someone may miss it: said in the log when it is in the bootstrap
