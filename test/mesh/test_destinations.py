@@ -270,21 +270,3 @@ def test_wrong_subject_name(mesh):
     assert "TLS" in line.upstream_transport_failure_reason
     mesh.compare("answer", (r.status, r.body, sorted(r.headers.names())))
     mesh.compare("line", line.stable())
-
-
-@both_proxies
-def test_refused_handshakes(mesh):
-    _, server = two(mesh)
-    plain = mesh.pod("plain", sidecar=False)
-    hello = bytes.fromhex("16030100c8010000c40303") + bytes(32)
-    for what, data in (("truncated ClientHello", hello), ("record type only", b"\x16"), ("impossible length", b"\x16\x03\x01\xff\xff" + b"x" * 100),
-                       ("handshake that is none", b"\x16\x03\x01\x00\x05hello")):
-        with plain.connect(server.ip, 8080) as connection:
-            connection.send(data)
-            connection.sock.shutdown(1)
-            assert connection.closed_by_peer(20) or b"HTTP/1.1 400" in connection.read_to_end(), what
-    # A client without a certificate.
-    answer = plain.exec("sh", "-c", f"printf 'GET / HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n' | openssl s_client -ign_eof -connect {server.ip}:8080 -alpn istio 2>&1",
-                        check=False)
-    assert "alert" in answer and "HTTP/1.1" not in answer.split("---")[-1], answer
-    assert mesh.pod("client").get("http://server:8080/fine").status == 200

@@ -82,7 +82,7 @@ class Scenario:
             self._meshes.results[key] = value
         elif key in self._meshes.results:
             expected = self._meshes.results[key]
-            assert value == expected, f"{what}: {self.under} gave {value!r}, Envoy {expected!r}"
+            assert value == expected, f"{what}\n{_difference(value, expected, self.under)}"
 
     def explain(self):
         return "\n".join(pod.explain() for pod in self._used if pod.agent)
@@ -101,3 +101,11 @@ class Scenario:
                 self.mesh.remove(pod)
         if problems:
             raise Failed("\n".join(problems))
+
+
+def _difference(value, expected, under):
+    """Two results side by side; of two tables, only the rows that differ."""
+    if isinstance(value, dict) and isinstance(expected, dict):
+        rows = [k for k in {**expected, **value} if value.get(k) != expected.get(k)]
+        return "\n".join(f"  {k}\n    Envoy: {expected.get(k)!r}\n    {under}: {value.get(k)!r}" for k in rows)
+    return f"  Envoy: {expected!r}\n  {under}: {value!r}"
