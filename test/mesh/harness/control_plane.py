@@ -127,6 +127,10 @@ class ControlPlane:
         netns.sh("ip", "-n", self.ns, "link", "add", "br0", "address", "02:00:00:00:00:01", "type", "bridge")
         netns.sh("ip", "-n", self.ns, "addr", "add", f"{NODE_IP}/16", "dev", "br0")
         netns.sh("ip", "-n", self.ns, "link", "set", "br0", "up")
+        # There is no way out, and no kube-proxy: what nobody has is refused at once instead of timing out.
+        netns.sh("ip", "-n", self.ns, "route", "add", "unreachable", "default")
+        for setting in ("net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0"):
+            netns.sh("ip", "netns", "exec", self.ns, "sysctl", "-qw", setting)
 
     def _write_files(self):
         (self.dir / "tokens.csv").write_text(f"{self._token},admin,admin,system:masters\n")

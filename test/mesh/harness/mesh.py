@@ -201,6 +201,10 @@ class Mesh:
             self._services[key] = self.kube.get("v1", "Service", name, namespace)["spec"]["clusterIP"]
         return self._services[key]
 
+    def forget_service(self, name, namespace="default"):
+        """Its address is asked for again."""
+        self._services.pop((name, namespace), None)
+
     def resolve(self, host, pod=None):
         """What the mesh's DNS would say. A pod without sidecar gets a pod's address, since nothing here routes cluster addresses."""
         if re.fullmatch(r"[0-9.]+|localhost", host) or ":" in host:

@@ -95,7 +95,7 @@ class Pod:
             return self.http_get(15021, "/healthz/ready")[0] == 200
         wait_for(f"the sidecar of {self.name} to be ready", ready, timeout, explain=self.explain)
 
-    def explain(self, lines=40):
+    def explain(self, lines=15):
         """The logs that tell what is wrong with this pod."""
         text = self.agent.explain(lines, skip=AGENT_CHATTER) if self.agent else f"--- {self.name} has no sidecar"
         nacks = [n for n in self.mesh.control_plane.nacks() if f"{self.name}.{self.namespace}" in n]
