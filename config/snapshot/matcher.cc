@@ -49,6 +49,8 @@ std::optional<Regex> Regex::compile(std::string_view pattern, int max_program_si
 
 bool Regex::full_match(std::string_view text) const { return re2::RE2::FullMatch(piece(text), *program_); }
 
+bool Regex::search(std::string_view text) const { return re2::RE2::PartialMatch(piece(text), *program_); }
+
 std::string Regex::replace_all(std::string_view text, std::string_view substitution) const {
   std::string out(text);
   re2::RE2::GlobalReplace(&out, *program_, piece(substitution));

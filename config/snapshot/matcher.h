@@ -22,6 +22,8 @@ class Regex {
   /// re2.max_program_size.error_level, 32768 in Istio's bootstrap).
   static std::optional<Regex> compile(std::string_view pattern, int max_program_size = 32768);
   bool full_match(std::string_view text) const;
+  /// Anywhere in the text.
+  bool search(std::string_view text) const;
   /// Replaces every match (Envoy's regex_rewrite), \1 refers to groups.
   std::string replace_all(std::string_view text, std::string_view substitution) const;
   std::string_view pattern() const;

@@ -6,7 +6,9 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <string_view>
+#include <utility>
 
 namespace clew {
 
@@ -35,9 +37,11 @@ class Histogram {
  public:
   static constexpr std::array<double, 19> bounds{0.5,  1,    5,     10,    25,    50,     100,    250,    500,   1000,
                                                  2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000};
+  using Counts = std::array<std::uint64_t, bounds.size() + 1>;
+  /// Values of a bound's size fall into its bucket; NaN is not counted.
   void record(double value);
   /// Not cumulative; the last one is +Inf.
-  std::array<std::uint64_t, bounds.size() + 1> counts() const;
+  Counts counts() const;
   double sum() const { return sum_.load(std::memory_order_relaxed); }
 
  private:
@@ -52,6 +56,15 @@ class StatSink {
   virtual void counter(std::string_view name, std::uint64_t value) = 0;
   virtual void gauge(std::string_view name, std::int64_t value) = 0;
   virtual void histogram(std::string_view name, const Histogram& value) = 0;
+
+  /// A metric that has its labels already («istiocustom.istio_requests_total», {{"reporter", "source"}, …}); the labels are
+  /// part of its identity. By name they come as Envoy prints them: «name.key.value.key.value».
+  using Labels = std::span<const std::pair<std::string_view, std::string_view>>;
+  virtual void labelled_counter(std::string_view, Labels, std::uint64_t) {}
+  virtual void labelled_gauge(std::string_view, Labels, std::int64_t) {}
+  virtual void labelled_histogram(std::string_view, Labels, const Histogram&) {}
+  /// A text to read («cluster_manager.cds.version_text»).
+  virtual void text(std::string_view, std::string_view) {}
 };
 
 /// Something that owns metrics. collect() runs on the owner's thread.

@@ -44,6 +44,8 @@ TEST_CASE("a regex matches the whole text, bytes and not characters") {
   CHECK_FALSE(regex.full_match("a\xc3\xbc" "c"));
   CHECK_FALSE(regex.full_match("a\nc"));
   CHECK(Regex::compile("")->full_match(""));
+  CHECK(regex.search("xabcx"));
+  CHECK_FALSE(regex.search("ab"));
   const Regex copy = regex;
   CHECK(copy.pattern() == "a.c");
 }
