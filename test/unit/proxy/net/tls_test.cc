@@ -1,0 +1,718 @@
+#include "proxy/net/tls_transport.h"
+
+#include "proxy/base/encoding.h"
+#include "proxy/net/certificate.h"
+#include "test/support/certificates.h"
+#include "test/support/fake_clock.h"
+#include "test/support/memory_transport.h"
+
+#include <catch2/catch.hpp>
+
+#include <map>
+#include <string>
+#include <utility>
+
+namespace clew {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+const std::string alice = "spiffe://cluster.local/ns/a/sa/alice", bob = "spiffe://cluster.local/ns/b/sa/bob";
+
+/// A mesh of one CA with two workloads; tests change what they need before contexts() is called.
+struct Mesh {
+  TestCa ca;
+  std::map<std::string, Secret> secrets;
+  TlsParams client, server;
+
+  Mesh() {
+    put("client", ca.issue({"alice", {alice}, {}, {}}));
+    put("server", ca.issue({"bob", {bob}, {"bob.example", "*.wild.example"}, {"10.1.2.3"}}));
+    Secret root;
+    root.name = "ROOTCA";
+    root.trusted_ca = ca.pem();
+    secrets["ROOTCA"] = root;
+    TlsValidation validation;
+    validation.ca_secret = "ROOTCA";
+    client.certificate_secrets = {"client"};
+    server.certificate_secrets = {"server"};
+    client.validation = server.validation = validation;
+    server.require_client_certificate = true;
+  }
+  void put(const std::string& name, const TestCertificate& certificate) {
+    Secret secret;
+    secret.name = name;
+    secret.certificate_chain = certificate.chain;
+    secret.private_key = certificate.key;
+    secrets[name] = secret;
+  }
+  TlsContext::Made make(const TlsParams& params, TlsContext::Role role) const {
+    return TlsContext::make(params, role, [this](std::string_view name) -> const Secret* {
+      const auto it = secrets.find(std::string(name));
+      return it == secrets.end() ? nullptr : &it->second;
+    });
+  }
+  std::shared_ptr<const TlsContext> server_context() const {
+    const TlsContext::Made made = make(server, TlsContext::Role::server);
+    INFO(made.error);
+    REQUIRE(made.context);
+    return made.context;
+  }
+  std::shared_ptr<const TlsContext> client_context() const {
+    const TlsContext::Made made = make(client, TlsContext::Role::client);
+    INFO(made.error);
+    REQUIRE(made.context);
+    return made.context;
+  }
+};
+
+SanMatcher exact(const std::string& text, SanMatcher::Type type = SanMatcher::Type::any) {
+  SanMatcher matcher;
+  matcher.type = type;
+  matcher.matcher.text = text;
+  return matcher;
+}
+
+struct Both {
+  TlsHandshake client, server;
+};
+
+/// Runs both handshakes over memory.
+struct Run {
+  TestWorker t;
+  TlsStats client_stats, server_stats;
+
+  Both handshake(const TlsContext* client, const TlsContext* server, TlsClientOptions options = {}, std::size_t max_read = SIZE_MAX) {
+    auto [below_client, below_server] = MemoryTransport::make(5000);  // less than one flight
+    below_client->set_max_read(max_read);
+    below_server->set_max_read(max_read);
+    options.stats = &client_stats;
+    auto a = t.start(tls_client(t.worker, std::move(below_client), client, options));
+    TlsServerOptions server_options;
+    server_options.stats = &server_stats;
+    auto b = t.start(tls_server(t.worker, std::move(below_server), server, Buffer(), server_options));
+    REQUIRE(a.done());
+    REQUIRE(b.done());
+    return {a.get(), b.get()};
+  }
+};
+
+Task<Result<void>> write_text(Transport& transport, std::string text) {
+  Buffer bytes;
+  bytes.append(text);
+  co_return co_await write_all(transport, bytes);
+}
+
+Task<Errc> read_to_end(Transport& transport, std::string& into) {
+  for (;;) {
+    Buffer bytes;
+    const Result<std::size_t> n = transport.try_read(bytes, 100000);
+    into += bytes.to_string();
+    if (n) continue;
+    if (n.error().code != Errc::would_block) co_return n.error().code;
+    const Result<void> ready = co_await transport.readable();
+    if (!ready) co_return ready.error().code;
+  }
+}
+
+TEST_CASE("tls: mutual handshake, who is who, bytes both ways, orderly end") {
+  const std::size_t max_read = GENERATE(std::size_t{1}, std::size_t{7}, SIZE_MAX);
+  const bool v12 = GENERATE(false, true);
+  Mesh mesh;
+  mesh.client.alpn = {"istio", "h2"};
+  mesh.server.alpn = {"h2", "http/1.1"};
+  if (v12) mesh.server.max_version = TlsParams::Version::v1_2;
+  Run run;
+  TlsClientOptions options;
+  options.sni = "outbound_.80_._.bob";
+  Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get(), options, max_read);
+  INFO(both.client.failure << both.server.failure);
+  REQUIRE(both.client);
+  REQUIRE(both.server);
+  const TlsInfo& seen = *both.server.transport->tls();
+  REQUIRE(seen.version == (v12 ? "TLSv1.2" : "TLSv1.3"));
+  REQUIRE(seen.cipher == (v12 ? "ECDHE-ECDSA-AES128-GCM-SHA256" : "TLS_AES_128_GCM_SHA256"));
+  REQUIRE(seen.alpn == "h2");
+  REQUIRE(seen.sni == "outbound_.80_._.bob");
+  REQUIRE(seen.peer->uri_sans == std::vector<std::string>{alice});
+  REQUIRE(seen.peer->subject == "CN=alice,O=clew\\, tests");
+  REQUIRE(seen.peer->issuer == "CN=root,O=clew\\, tests");
+  REQUIRE(seen.local->uri_sans == std::vector<std::string>{bob});
+  const TlsInfo& other = *both.client.transport->tls();
+  REQUIRE(other.peer->uri_sans == std::vector<std::string>{bob});
+  REQUIRE(other.peer->dns_sans == std::vector<std::string>{"bob.example", "*.wild.example"});
+  REQUIRE(other.alpn == "h2");
+  REQUIRE(run.server_stats.handshake.value() == 1);
+  REQUIRE(run.client_stats.handshake.value() == 1);
+
+  std::string request, response;
+  auto reading = run.t.start(read_to_end(*both.server.transport, request));
+  auto answer = run.t.start(read_to_end(*both.client.transport, response));
+  const std::string text(100001, 'r');
+  REQUIRE(run.t.run(write_text(*both.client.transport, text)).has_value());
+  REQUIRE(both.client.transport->shutdown_write().has_value());
+  run.t.poll();
+  REQUIRE(reading.get() == Errc::eof);
+  REQUIRE(request == text);
+  REQUIRE(run.t.run(write_text(*both.server.transport, "pong")).has_value());  // the other direction goes on
+  both.server.transport->close(Errc::ok);
+  run.t.poll();
+  REQUIRE(answer.get() == Errc::eof);
+  REQUIRE(response == "pong");
+}
+
+TEST_CASE("tls: XFCC material") {
+  const Mesh mesh;
+  Run run;
+  const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+  REQUIRE(both.server);
+  const CertificateInfo& peer = *both.server.transport->tls()->peer;
+  const std::string& chain = mesh.secrets.at("client").certificate_chain;
+  REQUIRE(peer.pem_urlencoded == percent_encode(chain));
+  REQUIRE(peer.chain_urlencoded == percent_encode(chain));
+  REQUIRE(peer.pem_urlencoded.rfind("-----BEGIN%20CERTIFICATE-----%0A", 0) == 0);
+  REQUIRE(peer.sha256 == to_hex(certificate_sha256(parse_certificates(chain)[0].get())));
+  REQUIRE(peer.serial == "02");
+  REQUIRE(peer.valid_until.size() == std::string("2026-11-21T10:00:00.000Z").size());
+  // the same peer again is the same value
+  const Both again = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+  REQUIRE(again.server.transport->tls()->peer == both.server.transport->tls()->peer);
+}
+
+TEST_CASE("tls: no common ALPN goes on without") {
+  Mesh mesh;
+  mesh.client.alpn = {"istio-peer-exchange", "istio"};
+  mesh.server.alpn = {"h2", "http/1.1"};
+  Run run;
+  const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+  REQUIRE(both.client);
+  REQUIRE(both.server);
+  REQUIRE(both.server.transport->tls()->alpn.empty());
+}
+
+TEST_CASE("tls: ALPN of the call replaces the context's") {
+  Mesh mesh;
+  mesh.client.alpn = {"http/1.1"};
+  mesh.server.alpn = {"h2", "http/1.1"};
+  Run run;
+  const std::vector<std::string> override_with{"istio-h2", "h2"};
+  TlsClientOptions options;
+  options.alpn = &override_with;
+  REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get(), options).server.transport->tls()->alpn == "h2");
+}
+
+TEST_CASE("tls: server names that a client refuses during the handshake") {
+  Mesh mesh;
+  mesh.client.validation->subject_alt_names = {exact("spiffe://cluster.local/ns/b/sa/mallory"), exact("spiffe://x")};
+  Run run;
+  const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+  REQUIRE_FALSE(both.client);
+  REQUIRE(both.client.error == Errc::tls_san_mismatch);
+  REQUIRE(both.client.failure.find("OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify cert failed: SAN matcher, certificate SANs are [" + bob) !=
+          std::string::npos);
+  REQUIRE(both.client.failure.rfind("TLS_error:|", 0) == 0);
+  REQUIRE(both.client.failure.find(":TLS_error_end") == both.client.failure.size() - 14);
+  REQUIRE_FALSE(both.server);
+  REQUIRE(run.client_stats.fail_verify_san.value() == 1);
+  REQUIRE(run.client_stats.handshake.value() == 0);
+}
+
+TEST_CASE("tls: any matcher suffices") {
+  Mesh mesh;
+  SanMatcher prefix = exact("spiffe://cluster.local/");
+  prefix.matcher.kind = StringMatcher::Kind::prefix;
+  mesh.client.validation->subject_alt_names = {exact("spiffe://other"), prefix};
+  mesh.server.validation->subject_alt_names = {prefix};
+  Run run;
+  const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+  REQUIRE(both.client);
+  REQUIRE(both.server);
+}
+
+TEST_CASE("tls: a client of another trust domain is refused by the server") {
+  Mesh mesh;
+  SanMatcher prefix = exact("spiffe://elsewhere/");
+  prefix.matcher.kind = StringMatcher::Kind::prefix;
+  mesh.server.validation->subject_alt_names = {prefix};
+  Run run;
+  Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+  REQUIRE(both.server.error == Errc::tls_san_mismatch);
+  REQUIRE(run.server_stats.fail_verify_san.value() == 1);
+  // TLS 1.3: the client learns it with its first read
+  if (both.client) {
+    std::string got;
+    REQUIRE(run.t.run(read_to_end(*both.client.transport, got)) == Errc::tls_protocol);
+    REQUIRE(got.empty());
+  }
+}
+
+TEST_CASE("tls: certificates that no chain leads to, expired, not yet valid, revoked") {
+  Mesh mesh;
+  std::string detail;
+  SECTION("other root") {
+    const TestCa other("other");
+    mesh.put("server", other.issue({"bob", {bob}, {}, {}}));
+    detail = "unable to get";
+  }
+  SECTION("same name, other key") {
+    const TestCa other("root");
+    mesh.put("server", other.issue({"bob", {bob}, {}, {}}));
+    detail = "X509_verify_cert: certificate verification error at depth 0: ";
+  }
+  SECTION("expired") {
+    TestCertificateOptions options{"bob", {bob}, {}, {}};
+    options.valid_from = -hours(2);
+    options.valid_until = -hours(1);
+    mesh.put("server", mesh.ca.issue(options));
+    detail = "certificate has expired";
+  }
+  SECTION("not yet valid") {
+    TestCertificateOptions options{"bob", {bob}, {}, {}};
+    options.valid_from = hours(1);
+    options.valid_until = hours(2);
+    mesh.put("server", mesh.ca.issue(options));
+    detail = "certificate is not yet valid";
+  }
+  SECTION("revoked") {
+    const Secret& server = mesh.secrets["server"];
+    mesh.client.validation->crl = mesh.ca.revoke({{server.certificate_chain, server.private_key}});
+    detail = "certificate revoked";
+  }
+  Run run;
+  const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+  REQUIRE(both.client.error == Errc::tls_certificate_rejected);
+  INFO(both.client.failure);
+  REQUIRE(both.client.failure.find(detail) != std::string::npos);
+  REQUIRE_FALSE(both.server);
+  REQUIRE(run.client_stats.fail_verify_error.value() == 1);
+}
+
+TEST_CASE("tls: another one's revocation does no harm") {
+  Mesh mesh;
+  const TestCertificate other = mesh.ca.issue({"other", {}, {}, {}});
+  mesh.client.validation->crl = mesh.ca.revoke({other});
+  Run run;
+  REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).client);
+}
+
+TEST_CASE("tls: a client without a certificate") {
+  Mesh mesh;
+  mesh.client.certificate_secrets.clear();
+  Run run;
+  SECTION("required") {
+    const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+    REQUIRE(both.server.error == Errc::tls_certificate_rejected);
+    REQUIRE(both.server.failure.find("PEER_DID_NOT_RETURN_A_CERTIFICATE:peer did not provide required client certificate") != std::string::npos);
+    REQUIRE(run.server_stats.fail_verify_no_cert.value() == 1);
+  }
+  SECTION("welcome") {
+    mesh.server.require_client_certificate = false;
+    const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+    REQUIRE(both.server);
+    REQUIRE(both.server.transport->tls()->peer == nullptr);
+    REQUIRE(run.server_stats.no_certificate.value() == 1);
+  }
+  SECTION("names to match require one") {
+    mesh.server.require_client_certificate = false;
+    mesh.server.validation->subject_alt_names = {exact(alice)};
+    REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).server.error == Errc::tls_certificate_rejected);
+  }
+}
+
+TEST_CASE("tls: optional client certificates are verified when they come") {
+  Mesh mesh;
+  const TestCa other("other");
+  mesh.put("client", other.issue({"alice", {alice}, {}, {}}));
+  mesh.server.require_client_certificate = false;
+  Run run;
+  SECTION("refused") {
+    REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).server.error == Errc::tls_certificate_rejected);
+  }
+  SECTION("unless the config says that untrusted ones are accepted") {
+    mesh.server.validation->accept_untrusted = true;
+    const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+    REQUIRE(both.server);
+    REQUIRE(both.server.transport->tls()->peer->uri_sans == std::vector<std::string>{alice});
+  }
+}
+
+TEST_CASE("tls: required, but nothing to verify it by: refused") {
+  Mesh mesh;
+  mesh.server.validation.reset();
+  Run run;
+  REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).server.error == Errc::tls_certificate_rejected);
+}
+
+TEST_CASE("tls: pins") {
+  Mesh mesh;
+  const X509Ptr leaf = std::move(parse_certificates(mesh.secrets["server"].certificate_chain)[0]);
+  const std::string wrong(64, 'a');
+  Run run;
+  SECTION("hash") {
+    mesh.client.validation->certificate_hashes = {wrong, to_hex(certificate_sha256(leaf.get()))};
+    REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).client);
+  }
+  SECTION("key") {
+    mesh.client.validation->certificate_hashes = {wrong};
+    mesh.client.validation->spki_hashes = {to_base64(spki_sha256(leaf.get()))};
+    REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).client);
+  }
+  SECTION("neither") {
+    mesh.client.validation->certificate_hashes = {wrong};
+    const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+    REQUIRE(both.client.error == Errc::tls_certificate_rejected);
+    REQUIRE(both.client.failure.find("verify cert failed: cert hash and spki") != std::string::npos);
+    REQUIRE(run.client_stats.fail_verify_cert_hash.value() == 1);
+  }
+  SECTION("without a CA") {
+    mesh.client.validation->ca_secret.clear();
+    mesh.client.validation->certificate_hashes = {to_hex(certificate_sha256(leaf.get()))};
+    REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).client);
+  }
+  SECTION("nonsense is refused at configuration") {
+    mesh.client.validation->spki_hashes = {"short"};
+    REQUIRE(mesh.make(mesh.client, TlsContext::Role::client).error == "Invalid base64-encoded SHA-256 short");
+  }
+}
+
+TEST_CASE("tls: the host to verify replaces the matchers") {
+  Mesh mesh;
+  mesh.client.validation->subject_alt_names = {exact("nobody")};
+  Run run;
+  TlsClientOptions options;
+  SECTION("exact") { options.verify_name = "bob.example"; }
+  SECTION("wildcard") { options.verify_name = "a.wild.example"; }
+  SECTION("address") { options.verify_name = "10.1.2.3"; }
+  SECTION("wrong") {
+    options.verify_name = "a.b.wild.example";
+    const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get(), options);
+    REQUIRE(both.client.error == Errc::tls_san_mismatch);
+    REQUIRE(both.client.failure.find("verify SAN list, expected SANs: [a.b.wild.example]") != std::string::npos);
+    return;
+  }
+  REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get(), options).client);
+}
+
+TEST_CASE("tls: contexts that cannot be made") {
+  Mesh mesh;
+  using Role = TlsContext::Role;
+  SECTION("secret not there yet") {
+    mesh.secrets.erase("server");
+    const TlsContext::Made made = mesh.make(mesh.server, Role::server);
+    REQUIRE_FALSE(made.context);
+    REQUIRE(made.secret_missing);
+    REQUIRE(made.error == "secret server is not there");
+  }
+  SECTION("CA not there yet") {
+    mesh.secrets.erase("ROOTCA");
+    REQUIRE(mesh.make(mesh.client, Role::client).secret_missing);
+  }
+  SECTION("CA secret without a CA") {
+    mesh.secrets["ROOTCA"].trusted_ca.clear();
+    REQUIRE(mesh.make(mesh.client, Role::client).secret_missing);
+  }
+  SECTION("key of another certificate") {
+    mesh.secrets["server"].private_key = mesh.secrets["client"].private_key;
+    const TlsContext::Made made = mesh.make(mesh.server, Role::server);
+    REQUIRE_FALSE(made.context);
+    REQUIRE_FALSE(made.secret_missing);
+    REQUIRE(made.error.find("secret server") != std::string::npos);
+  }
+  SECTION("broken PEM") {
+    mesh.secrets["server"].certificate_chain.resize(200);
+    REQUIRE(mesh.make(mesh.server, Role::server).error == "Failed to load certificate chain from secret server");
+  }
+  SECTION("no key") {
+    mesh.secrets["server"].private_key = "-----BEGIN PRIVATE KEY-----\n";
+    REQUIRE(mesh.make(mesh.server, Role::server).error == "Failed to load private key from secret server");
+  }
+  SECTION("CA bundle that is none") {
+    mesh.secrets["ROOTCA"].trusted_ca = "nothing";
+    REQUIRE(mesh.make(mesh.client, Role::client).error == "Failed to load trusted CA certificates from secret ROOTCA");
+  }
+  SECTION("two certificates of one type") {
+    mesh.server.certificate_secrets.push_back("client");
+    REQUIRE(mesh.make(mesh.server, Role::server).error.find("at most one certificate of a given type") != std::string::npos);
+  }
+  SECTION("server without a certificate") {
+    mesh.server.certificate_secrets.clear();
+    REQUIRE(mesh.make(mesh.server, Role::server).error == "Server TlsCertificates must have a certificate specified");
+  }
+  SECTION("cipher suites") {
+    mesh.server.cipher_suites = {"ECDHE-RSA-AES128-GCM-SHA256", "ROT13"};
+    REQUIRE(mesh.make(mesh.server, Role::server).error.find("Failed to initialize cipher suites") == 0);
+  }
+  SECTION("curves") {
+    mesh.server.ecdh_curves = {"X25519", "flat"};
+    REQUIRE(mesh.make(mesh.server, Role::server).error.find("Failed to initialize ECDH curves") == 0);
+  }
+  SECTION("versions") {
+    mesh.server.min_version = TlsParams::Version::v1_3;
+    mesh.server.max_version = TlsParams::Version::v1_2;
+    REQUIRE(mesh.make(mesh.server, Role::server).error == "Invalid TLS protocol versions");
+  }
+  SECTION("ALPN") {
+    mesh.server.alpn = {std::string(256, 'x')};
+    REQUIRE(mesh.make(mesh.server, Role::server).error == "Invalid ALPN protocol string");
+  }
+}
+
+TEST_CASE("tls: without a context the handshake is refused") {
+  const Mesh mesh;
+  Run run;
+  const Both both = run.handshake(mesh.client_context().get(), nullptr);
+  REQUIRE(both.server.error == Errc::tls_secret_missing);
+  REQUIRE(both.server.failure == "TLS error: Secret is not supplied by SDS");
+  REQUIRE((both.client.error == Errc::eof || both.client.error == Errc::connection_reset));
+  const Both other = run.handshake(nullptr, mesh.server_context().get());
+  REQUIRE(other.client.error == Errc::tls_secret_missing);
+}
+
+TEST_CASE("tls: Istio's cipher suites, RSA beside ECDSA") {
+  Mesh mesh;
+  TestCertificateOptions rsa{"bob", {bob}, {}, {}};
+  rsa.rsa = true;
+  mesh.put("server-rsa", mesh.ca.issue(rsa));
+  mesh.server.certificate_secrets = {"server-rsa", "server"};
+  mesh.server.cipher_suites = {"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256",
+                               "ECDHE-RSA-AES128-GCM-SHA256",   "AES256-GCM-SHA384",           "AES128-GCM-SHA256"};
+  mesh.client.max_version = TlsParams::Version::v1_2;
+  Run run;
+  SECTION("ECDSA first") {
+    const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+    INFO(both.server.failure);
+    REQUIRE(both.server);
+    REQUIRE(both.server.transport->tls()->cipher == "ECDHE-ECDSA-AES256-GCM-SHA384");
+    REQUIRE(both.server.transport->tls()->local->sha256 == to_hex(certificate_sha256(parse_certificates(mesh.secrets["server"].certificate_chain)[0].get())));
+  }
+  SECTION("RSA for those who want it") {
+    mesh.client.cipher_suites = {"ECDHE-RSA-AES128-GCM-SHA256"};
+    const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+    INFO(both.server.failure);
+    REQUIRE(both.server);
+    REQUIRE(both.server.transport->tls()->cipher == "ECDHE-RSA-AES128-GCM-SHA256");
+    REQUIRE(both.server.transport->tls()->local->sha256 == to_hex(certificate_sha256(parse_certificates(mesh.secrets["server-rsa"].certificate_chain)[0].get())));
+  }
+}
+
+TEST_CASE("tls: sessions are resumed, at most as many as configured, and never across contexts") {
+  Mesh mesh;
+  const auto client = mesh.client_context(), server = mesh.server_context();
+  Run run;
+  const auto once = [&](const TlsContext* with, const std::string& where) {
+    TlsClientOptions options;
+    options.session_key = where;
+    Both both = run.handshake(client.get(), with, options);
+    REQUIRE(both.client);
+    REQUIRE(both.server);
+    // the ticket comes with the first bytes
+    REQUIRE(run.t.run(write_text(*both.server.transport, "x")).has_value());
+    Buffer bytes;
+    (void)both.client.transport->try_read(bytes, 10);
+    REQUIRE(both.server.transport->tls()->peer->uri_sans == std::vector<std::string>{alice});
+    REQUIRE(both.client.transport->tls()->resumed == both.server.transport->tls()->resumed);
+    return both.server.transport->tls()->resumed;
+  };
+  REQUIRE_FALSE(once(server.get(), "10.0.0.1:80"));
+  REQUIRE(once(server.get(), "10.0.0.1:80"));
+  REQUIRE_FALSE(once(server.get(), "10.0.0.2:80"));  // another endpoint
+  REQUIRE(run.server_stats.session_reused.value() == 1);
+  // a new context (rotated secret, changed names) does not know old tickets
+  const auto rotated = mesh.server_context();
+  REQUIRE_FALSE(once(rotated.get(), "10.0.0.1:80"));
+  SECTION("switched off") {
+    mesh.client.max_session_keys = 0;
+    const auto none = mesh.client_context();
+    for (int i = 0; i < 2; ++i) REQUIRE_FALSE(run.handshake(none.get(), server.get()).client.transport->tls()->resumed);
+  }
+}
+
+TEST_CASE("tls: a session whose certificate has expired meanwhile is not resumed into") {
+  Mesh mesh;
+  TestCertificateOptions shortly{"alice", {alice}, {}, {}};
+  shortly.valid_until = seconds(1);
+  mesh.put("client", mesh.ca.issue(shortly));
+  mesh.server.max_version = TlsParams::Version::v1_3;
+  const auto client = mesh.client_context(), server = mesh.server_context();
+  Run run;
+  {
+    Both both = run.handshake(client.get(), server.get());
+    REQUIRE(both.server);
+    REQUIRE(run.t.run(write_text(*both.server.transport, "x")).has_value());
+    Buffer bytes;
+    (void)both.client.transport->try_read(bytes, 10);
+  }
+  const auto until = std::chrono::system_clock::now() + milliseconds(2100);
+  while (std::chrono::system_clock::now() < until) {
+  }
+  const Both again = run.handshake(client.get(), server.get());
+  REQUIRE(again.server.error == Errc::tls_certificate_rejected);
+}
+
+TEST_CASE("tls: handshake timeout") {
+  const Mesh mesh;
+  TestWorker t;
+  auto [below_client, below_server] = MemoryTransport::make();
+  const auto server = mesh.server_context();
+  TlsServerOptions options;
+  options.timeout = seconds(15);
+  auto started = t.start(tls_server(t.worker, std::move(below_server), server.get(), Buffer(), options));
+  below_client->send("\x16\x03\x01");
+  t.advance(milliseconds(14900));
+  REQUIRE_FALSE(started.done());
+  t.advance(milliseconds(200));
+  REQUIRE(started.done());
+  REQUIRE(started.get().error == Errc::handshake_timeout);
+  REQUIRE(below_client->at_end());
+}
+
+TEST_CASE("tls: plain text, garbage and an early end at the handshake") {
+  const Mesh mesh;
+  Run run;
+  auto [below_client, below_server] = MemoryTransport::make();
+  const auto server = mesh.server_context();
+  TlsServerOptions options;
+  options.stats = &run.server_stats;
+  Buffer initial;
+  SECTION("plain HTTP") {
+    initial.append("GET / HTTP/1.1\r\n\r\n");
+    const TlsHandshake done = run.t.run(tls_server(run.t.worker, std::move(below_server), server.get(), std::move(initial), options));
+    REQUIRE(done.error == Errc::tls_handshake_failed);
+    REQUIRE(done.failure.find("HTTP_REQUEST") != std::string::npos);
+    REQUIRE(run.server_stats.connection_error.value() == 1);
+  }
+  SECTION("garbage") {
+    initial.append(std::string(1000, '\xff'));
+    REQUIRE(run.t.run(tls_server(run.t.worker, std::move(below_server), server.get(), std::move(initial), options)).error ==
+            Errc::tls_handshake_failed);
+  }
+  SECTION("end") {
+    below_client->send("\x16\x03");
+    below_client->close(Errc::ok);
+    REQUIRE(run.t.run(tls_server(run.t.worker, std::move(below_server), server.get(), Buffer(), options)).error == Errc::eof);
+  }
+}
+
+/// A server whose peer is a test's hand: records can be cut.
+struct Wire {
+  Run run;
+  Mesh mesh;
+  std::unique_ptr<MemoryTransport> to_client, to_server;  // the test's ends
+  TlsHandshake client, server;
+
+  Wire() {
+    auto [a, a_far] = MemoryTransport::make();
+    auto [b, b_far] = MemoryTransport::make();
+    const auto client_context = mesh.client_context(), server_context = mesh.server_context();
+    to_client = std::move(a_far);
+    to_server = std::move(b_far);
+    auto client_started = run.t.start(tls_client(run.t.worker, std::move(a), client_context.get(), {}));
+    auto server_started = run.t.start(tls_server(run.t.worker, std::move(b), server_context.get(), Buffer(), {}));
+    for (int i = 0; i < 10 && !(client_started.done() && server_started.done()); ++i) pass();
+    client = client_started.get();
+    server = server_started.get();
+    REQUIRE(client);
+    REQUIRE(server);
+  }
+  void pass() {
+    to_server->send(to_client->receive());
+    to_client->send(to_server->receive());
+    run.t.poll();
+  }
+};
+
+TEST_CASE("tls: an end without close_notify is an end, a cut record is not") {
+  Wire wire;
+  Buffer bytes;
+  bytes.append("hello");
+  REQUIRE(wire.client.transport->try_write(bytes).value() == 5);
+  const std::string record = wire.to_client->receive();
+  std::string got;
+  SECTION("between records") {
+    wire.to_server->send(record);
+    wire.to_server->shutdown_write();
+    REQUIRE(wire.run.t.run(read_to_end(*wire.server.transport, got)) == Errc::eof);
+    REQUIRE(got == "hello");
+  }
+  SECTION("inside one") {
+    wire.to_server->send(record.substr(0, record.size() - 1));
+    wire.to_server->shutdown_write();
+    REQUIRE(wire.run.t.run(read_to_end(*wire.server.transport, got)) == Errc::tls_protocol);
+    REQUIRE(got.empty());
+  }
+  SECTION("tampered") {
+    std::string bad = record;
+    bad.back() = static_cast<char>(bad.back() ^ 1);
+    wire.to_server->send(bad);
+    REQUIRE(wire.run.t.run(read_to_end(*wire.server.transport, got)) == Errc::tls_protocol);
+    REQUIRE(got.empty());
+  }
+}
+
+TEST_CASE("tls: small slices share a record, and a record waits for its peer with its bytes") {
+  Run run;
+  const Mesh mesh;
+  Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+  Transport& client = *both.client.transport;
+  const std::uint64_t before = client.wire_bytes_written();
+  Buffer bytes;
+  for (int i = 0; i < 50; ++i) {
+    Buffer piece;
+    piece.append("0123456789");
+    bytes.append(std::move(piece));
+  }
+  REQUIRE(client.try_write(bytes).value() == 500);
+  REQUIRE(client.wire_bytes_written() - before < 500 + 2 * 30);  // not a record for each
+
+  // a peer that does not read: bytes are only given up when they have left
+  bytes.append(std::string(30000, 'x'));
+  Result<std::size_t> n = client.try_write(bytes);
+  REQUIRE(n.error().code == Errc::would_block);
+  REQUIRE(bytes.size() == 30000);
+  std::string got;
+  auto reading = run.t.start(read_to_end(*both.server.transport, got));
+  bytes.append("and more");
+  REQUIRE(run.t.run(write_all(client, bytes)).has_value());
+  client.close(Errc::ok);
+  run.t.poll();
+  REQUIRE(reading.get() == Errc::eof);
+  REQUIRE(got.size() == 500 + 30000 + 8);
+  REQUIRE(got.substr(got.size() - 8) == "and more");
+}
+
+TEST_CASE("tls: readable returns at once when decrypted bytes wait") {
+  Run run;
+  const Mesh mesh;
+  Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
+  REQUIRE(run.t.run(write_text(*both.client.transport, "abcdef")).has_value());
+  Buffer bytes;
+  REQUIRE(run.t.run(both.server.transport->readable()).has_value());
+  REQUIRE(both.server.transport->try_read(bytes, 2).value() == 2);
+  REQUIRE(run.t.run(both.server.transport->readable()).has_value());
+  REQUIRE(both.server.transport->try_read(bytes, 100).value() == 4);
+  REQUIRE(bytes.to_string() == "abcdef");
+  REQUIRE(both.server.transport->try_read(bytes, 100).error().code == Errc::would_block);
+}
+
+TEST_CASE("certificate names against hosts") {
+  struct Row {
+    const char *host, *name;
+    bool good;
+  };
+  for (const Row& row : std::initializer_list<Row>{
+           {"a.example", "a.example", true},        {"A.Example", "a.example", true},       {"a.example", "*.example", true},
+           {"a.b.example", "*.example", false},     {"example", "*.example", false},        {"ab.example", "a*.example", true},
+           {"ba.example", "a*.example", false},     {"a.example", "*", false},              {"a.example", "*.*", false},
+           {"a.example", "a.*", false},             {"a.example", "**.example", false},     {"xn--a.example", "xn--*.example", false},
+           {"foobar.example", "f*r.example", true}, {"fr.example", "fo*or.example", false}, {"", "*.example", false}}) {
+    INFO(row.host << " " << row.name);
+    REQUIRE(dns_name_matches(row.host, row.name) == row.good);
+  }
+  // an embedded NUL does not shorten a name
+  REQUIRE_FALSE(dns_name_matches("a.example", std::string_view("a.example\0.evil", 15)));
+}
+
+}  // namespace
+}  // namespace clew
