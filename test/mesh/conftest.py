@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness.lifetime import stop_on_signals
 from harness.scenario import PROXIES, Meshes, Scenario
 
 _meshes = Meshes()
@@ -12,6 +13,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    stop_on_signals()
     config.addinivalue_line("markers", "both_proxies: the scenario runs on Envoy too, and what it compares must be equal")
 
 

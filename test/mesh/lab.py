@@ -10,23 +10,15 @@
 import argparse
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import time
 
+from harness.lifetime import stop_on_signals
 from harness.mesh import Mesh
 from harness.procs import Failed
 
 STATE = pathlib.Path("/tmp")
-
-
-def stop_on_signals():
-    """SIGTERM ends like Ctrl-C, so that cleaning up has one way."""
-    def stop(*_):
-        raise KeyboardInterrupt
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGHUP, stop)
 
 
 def running_labs():

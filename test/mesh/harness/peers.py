@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import re
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -27,6 +28,13 @@ def kubernetes(program):
 
 def envoy():
     return group("envoy") / "envoy"
+
+
+def versions():
+    """What the lock files pin: {"istio": …, "kubernetes": …}."""
+    kubernetes = (BUILD.parent / "kubernetes/go.mod").read_text()
+    return {"istio": re.search(r"^version=(.*)$", (BUILD.parent / "istio/build").read_text(), re.M)[1],
+            "kubernetes": re.search(r"k8s.io/kubernetes (\S+)", kubernetes)[1]}
 
 
 def clew():

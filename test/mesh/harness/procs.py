@@ -34,12 +34,19 @@ def wait_for(what, condition, timeout=30.0, interval=0.02, explain=None):
 
 
 def tail(path, lines=40, skip=None):
-    """The last lines of a file, without those that `skip` matches."""
+    """The last lines of a file, without those that `skip` matches; what only repeats itself at another time is there once."""
     try:
         text = pathlib.Path(path).read_text(errors="replace").splitlines()
     except OSError:
         return ""
-    return "\n".join([line for line in text if not (skip and skip.match(line))][-lines:])
+    kept = []
+    for line in text:
+        if skip and skip.match(line):
+            continue
+        if kept and line[:2] == "20" and kept[-1].split(maxsplit=1)[1:] == line.split(maxsplit=1)[1:]:
+            kept.pop()
+        kept.append(line)
+    return "\n".join(kept[-lines:])
 
 
 class Process:
