@@ -34,6 +34,7 @@ class ServerStream final : public H2Stream, public ResponseWriter {
 
   Task<Result<void>> inform(const ResponseHead& head) override;
   Task<Result<void>> respond(ResponseHead& head, Body* body) override;
+  void abort(Errc cause) noexcept override;
 
   /// Null when none follows.
   BodyPtr request_body();
@@ -41,6 +42,7 @@ class ServerStream final : public H2Stream, public ResponseWriter {
   Stream stream;
   std::list<ServerStream>::iterator self;  // in the connection's list
   bool started = false;                    // run_stream has it
+  std::string_view refusal;                // Envoy's name for why the head was no request
 
  private:
   /// The most that waits for the peer's window.
@@ -86,6 +88,8 @@ class H2Server final : public H2Session::Owner {
  private:
   void after_feed();
   Task<void> serve(ServerStream& stream);
+  Task<void> bury(std::list<ServerStream> stream);
+  void bury_dead();
   void stream_done();
   void start_drain();
   void last_goaway();
@@ -112,6 +116,7 @@ ServerStream::ServerStream(H2Server& server, const ConnectionInfo& connection)
   info.start_wall = server.service.worker.clock().wall();
   info.protocol = to_string(HttpVersion::http2);
   stream.request.version = HttpVersion::http2;
+  stream.http_stats = &server.service.stats;
 }
 
 ServerStream::~ServerStream() {
@@ -146,8 +151,11 @@ void ServerStream::on_head(const H2Head& head) {
     const auto underscored = [](const HeaderMap::Field& field) { return field.name.find('_') != std::string_view::npos; };
     const std::size_t before = request.headers.size();
     request.headers.remove_if(underscored);
-    if (server_.hcm.headers_with_underscores == Underscores::reject_request && request.headers.size() != before)
+    if (server_.hcm.headers_with_underscores == Underscores::reject_request && request.headers.size() != before) {
+      error = Errc::http_bad_message;
+      refusal = "http2.unexpected_underscore";
       return server_.refuse(*this);
+    }
   }
   server_.head_done(*this);
 }
@@ -158,7 +166,16 @@ void ServerStream::on_closed() {
   progress_.notify();
   if (error == Errc::ok) return;
   if (pulled_) pulled_->cancel(error);
-  if (stream.abandon) stream.abandon(error);
+  stream.cancel(error);
+}
+
+void ServerStream::abort(Errc cause) noexcept {
+  if (gone()) return;
+  error = cause;
+  server_.session.reset(*this, H2Code::cancel);
+  server_.io.flush();
+  progress_.notify();
+  if (pulled_) pulled_->cancel(cause);
 }
 
 BodyPtr ServerStream::request_body() {
@@ -232,13 +249,7 @@ Task<Result<void>> ServerStream::pull(Body& body) {
 
 /// A peer that keeps its window shut is given the stream's idle timeout.
 Task<void> ServerStream::wait_for_progress() {
-  Timer patience(server_.service.worker.timers(), [this] {
-    if (gone()) return;
-    error = Errc::stream_idle_timeout;
-    server_.session.reset(*this, H2Code::cancel);
-    server_.io.flush();
-    progress_.notify();
-  });
+  Timer patience(server_.service.worker.timers(), [this] { abort(Errc::stream_idle_timeout); });
   if (server_.hcm.stream_idle_timeout > Duration::zero()) patience.arm(server_.hcm.stream_idle_timeout);
   co_await progress_.wait();
 }
@@ -296,7 +307,7 @@ Task<void> H2Server::run(Buffer initial) {
   drain_.set_hook(nullptr);
   for (Timer* timer : {&idle_timer_, &life_timer_, &drain_timer_, &head_timer_}) timer->cancel();
   session.abort(Errc::downstream_closed);
-  dead_.clear();
+  bury_dead();
   co_await requests_.join();
   io.finish();
   co_await io.linger();
@@ -313,21 +324,33 @@ H2Stream* H2Server::on_stream() {
 }
 
 void H2Server::after_feed() {
-  for (ServerStream* stream : std::exchange(refused_, {})) {
-    if (!stream->closed) {
-      session.detach(*stream, H2Code::protocol_error);
-      streams_.erase(stream->self);
-    }
-  }
+  for (ServerStream* stream : std::exchange(refused_, {})) session.reset(*stream, H2Code::protocol_error);
   for (ServerStream* stream : std::exchange(ready_, {})) {
     if (stream->closed) continue;  // reset in the same breath
     stream->started = true;
     ++requests_seen_;
     requests_.spawn(serve(*stream));
   }
-  dead_.clear();
+  bury_dead();
   if (streams_.empty()) idle();
   if (hcm.max_requests_per_connection > 0 && requests_seen_ >= hcm.max_requests_per_connection) start_drain();
+}
+
+/// A head that was none is logged like a request, whatever its stream came to.
+void H2Server::bury_dead() {
+  while (!dead_.empty()) {
+    std::list<ServerStream> one;
+    one.splice(one.end(), dead_, dead_.begin());
+    ServerStream& stream = one.front();
+    if (stream.error == Errc::http_headers_too_large || stream.error == Errc::http_too_many_headers) stream.refusal = "http2.too_many_headers";
+    if (stream.error == Errc::http_bad_message && stream.refusal.empty()) stream.refusal = "http2.violation.of.messaging.rule";
+    if (!stream.refusal.empty()) requests_.spawn(bury(std::move(one)));
+  }
+}
+
+Task<void> H2Server::bury(std::list<ServerStream> stream) {
+  ServerStream& refused = stream.front();
+  co_await refuse_stream(refused.stream, refused.error, refused.refusal, refused, service.observer);
 }
 
 Task<void> H2Server::serve(ServerStream& stream) {
