@@ -1,0 +1,50 @@
+// The clusters of one worker, by name: made at first use, kept up to date by the names that a publish carries.
+#pragma once
+
+#include "proxy/stats/stats.h"
+#include "proxy/upstream/cluster_state.h"
+
+#include <memory>
+#include <string_view>
+
+namespace clew {
+
+class ClusterManager final : public StatSource {
+ public:
+  /// Registers with the worker, which must outlive it, as connector and shared state must.
+  ClusterManager(Worker& worker, Connector& connector, SharedState& shared);
+  ClusterManager(const ClusterManager&) = delete;
+  ~ClusterManager() override;
+
+  /// Null: the snapshot has no such cluster. Keep the pointer across suspensions; a cluster that goes meanwhile draws nothing.
+  std::shared_ptr<ClusterState> find(std::string_view name);
+
+  /// Ends every connection and every wait with `cause`, for shutdown: what waits finishes when the loop runs on.
+  void close(Errc cause);
+  /// Draws look at ejections again, for all clusters.
+  void health_changed();
+
+  /// Per-worker metrics of the clusters that were used here: cluster.NAME.*
+  void collect(StatSink& sink) const override;
+  /// For /clusters: clusters used on this worker, with their endpoints.
+  void for_each(const std::function<void(const ClusterState&)>& visit) const;
+
+  Worker& worker() const { return worker_; }
+  Connector& connector() const { return connector_; }
+
+ private:
+  void on_update(const Update& update);
+
+  Worker& worker_;
+  Connector& connector_;
+  SharedState& shared_;
+  StringMap<std::shared_ptr<ClusterState>> clusters_;
+};
+
+/// cluster.NAME.membership_total, membership_healthy: they are the same on every worker, so they come from the snapshot.
+void collect_membership(const Snapshot& snapshot, StatSink& sink);
+
+/// «cluster.» and the alt_stat_name or name, with «:» replaced as Envoy does.
+std::string cluster_stat_prefix(const Cluster& cluster);
+
+}  // namespace clew

@@ -1,0 +1,108 @@
+// One cluster on one worker: its current configuration, endpoints, balancer, pools and counters. Endpoints are known by
+// address: what a worker holds for one survives updates; what left is retired. Worker's thread only.
+#pragma once
+
+#include "config/snapshot/snapshot.h"
+#include "proxy/net/worker.h"
+#include "proxy/upstream/load_balancer.h"
+#include "proxy/upstream/pool.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace clew {
+
+/// An endpoint in its cluster, with its pools. Valid until the next suspension.
+struct Host {
+  std::shared_ptr<EndpointState> state;
+  const Endpoint* endpoint = nullptr;  // in the cluster's assignment, or `own`
+  std::unique_ptr<Endpoint> own;       // ORIGINAL_DST: made on demand
+  Locality locality;
+  std::uint32_t priority = 0;
+  std::vector<std::shared_ptr<Pool>> pools;
+};
+
+/// What a draw depends on besides the cluster.
+struct DrawContext {
+  std::optional<std::uint64_t> hash;
+  const Address* original_destination = nullptr;  // null: the connection's was not restored
+  /// previous_hosts: drawn again, up to `attempts` times, when it is one of these; the last draw stands.
+  std::span<const std::shared_ptr<EndpointState>> avoid;
+  std::uint32_t attempts = 0;
+};
+
+/// What decides on the pool of a request besides the endpoint.
+struct HttpDemand {
+  bool downstream_http2 = false;
+  std::string_view authority;
+  const std::vector<std::string>* alpn = nullptr;  // instead of the transport socket's own
+};
+
+class ClusterState {
+ public:
+  ClusterState(Worker& worker, Connector& connector, std::shared_ptr<ClusterShared> shared, ClusterEntry entry);
+  ClusterState(const ClusterState&) = delete;
+  ~ClusterState();
+
+  /// A changed Cluster retires all pools; changed endpoints retire those that left.
+  void update(ClusterEntry entry);
+  /// New connections use the contexts of this snapshot.
+  void refresh_tls();
+  /// An endpoint was ejected or let in again: the next draw looks anew.
+  void health_changed() { balancer_.reset(); }
+  /// The cluster is gone, or the worker ends: no draw succeeds any more.
+  void retire();
+  void close(Errc cause);
+
+  const std::shared_ptr<const Cluster>& cluster() const { return cluster_; }
+  const std::shared_ptr<ClusterStats>& stats() const { return stats_; }
+  CircuitBreakers& breakers() const { return shared_->breakers; }
+  bool retired() const { return retired_; }
+
+  /// Null: no healthy upstream (counted).
+  Host* choose(const DrawContext& context);
+  /// Null: too many pools at this endpoint (SNI and ALPN come from requests).
+  std::shared_ptr<Pool> http_pool(Host& host, const HttpDemand& demand);
+  /// For a connection that is not pooled.
+  UpstreamTarget target(const Host& host, std::string_view authority, const std::vector<std::string>* alpn) const;
+
+  void for_each_host(const std::function<void(const Host&)>& visit) const;
+  std::size_t size() const { return hosts_.size(); }
+  LoadBalancer& balancer();
+
+  static constexpr std::size_t max_pools_per_host = 64;
+
+ private:
+  using Hosts = std::unordered_map<Address, std::unique_ptr<Host>>;
+
+  void update_endpoints(std::shared_ptr<const LoadAssignment> endpoints);
+  Host& add_host(const Address& address);
+  void retire_pools(Host& host);
+  Host* original_destination(const DrawContext& context);
+  void sweep();
+  UpstreamTarget socket_target(const Host& host) const;
+  std::shared_ptr<const TlsContext> tls_context(const std::shared_ptr<const TlsParams>& params) const;
+
+  Worker& worker_;
+  Connector& connector_;
+  const std::shared_ptr<ClusterShared> shared_;
+  const std::shared_ptr<ClusterStats> stats_ = std::make_shared<ClusterStats>();
+  std::shared_ptr<const Cluster> cluster_;
+  std::shared_ptr<const LoadAssignment> assignment_;
+  Hosts hosts_;
+  std::vector<Host*> order_;  // the balancer's indices
+  std::unique_ptr<LoadBalancer> balancer_;
+  std::size_t sweep_at_ = 64;
+  bool retired_ = false;
+};
+
+/// First match wins; null: plain text.
+const std::shared_ptr<const TlsParams>& select_transport_socket(const Cluster& cluster, const Endpoint& endpoint);
+
+}  // namespace clew

@@ -1,0 +1,58 @@
+#include "proxy/upstream/forward.h"
+
+#include "proxy/upstream/upstream_call.h"
+
+namespace clew {
+namespace {
+
+/// For a stream without a route (a gRPC client of ours names its cluster only): no timeout, no retry.
+const ForwardAction& bare_action() {
+  static const ForwardAction action = [] {
+    ForwardAction made;
+    made.timeout = Duration::zero();
+    return made;
+  }();
+  return action;
+}
+
+const ForwardAction& action_of(const Stream& stream) {
+  const auto* const action = stream.route ? std::get_if<ForwardAction>(&stream.route->action) : nullptr;
+  return action ? *action : bare_action();
+}
+
+/// Routing has drawn by weight; a route with one cluster need not have been drawn.
+std::string_view cluster_name(const Stream& stream, const ForwardAction& action) {
+  if (stream.cluster) return stream.cluster->cluster;
+  return action.clusters.empty() ? std::string_view() : std::string_view(action.clusters.front().cluster);
+}
+
+const RetryPolicy* retry_policy(const Stream& stream, const ForwardAction& action) {
+  if (action.retry) return &*action.retry;
+  return stream.virtual_host && stream.virtual_host->retry ? &*stream.virtual_host->retry : nullptr;
+}
+
+LocalReply cluster_not_found(const ForwardAction& action) {
+  LocalReply reply;
+  reply.status = action.cluster_not_found_status;
+  reply.details = "cluster_not_found";
+  reply.flag = ResponseFlag::no_cluster_found;
+  return reply;
+}
+
+}  // namespace
+
+Task<std::variant<UpstreamResponse, LocalReply>> UpstreamForwarder::forward(Stream& stream, BodyPtr request_body, ResponseWriter& writer) {
+  const ForwardAction& action = action_of(stream);
+  stream.info.upstream_cluster = cluster_name(stream, action);
+  std::shared_ptr<ClusterState> cluster = clusters_.find(stream.info.upstream_cluster);
+  if (!cluster) {
+    if (request_body) request_body->cancel(Errc::cluster_not_found);
+    co_return cluster_not_found(action);
+  }
+  stream.info.cluster = cluster->cluster();
+  auto call = std::make_shared<UpstreamCall>(clusters_, std::move(cluster), stream, action, retry_policy(stream, action));
+  std::variant<UpstreamResponse, LocalReply> answer = co_await UpstreamCall::run(std::move(call), std::move(request_body), writer);
+  co_return answer;
+}
+
+}  // namespace clew

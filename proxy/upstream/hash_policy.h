@@ -1,0 +1,24 @@
+// The number by which consistent hashing sends a request: envoy.config.route.v3.RouteAction.HashPolicy.
+#pragma once
+
+#include "config/snapshot/route.h"
+#include "proxy/http/message.h"
+#include "proxy/net/connection_info.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace clew {
+
+struct RequestHash {
+  std::optional<std::uint64_t> value;   // nothing: no policy found what it looks at
+  std::vector<std::string> set_cookies;  // Set-Cookie values that the response must carry: cookies made here
+};
+RequestHash hash_request(const std::vector<HashPolicy>& policies, const RequestHead& request, const ConnectionInfo& connection);
+
+/// TcpProxy: by the client's address.
+std::uint64_t hash_source_ip(const ConnectionInfo& connection);
+
+}  // namespace clew

@@ -1,0 +1,119 @@
+#include "proxy/upstream/request_pump.h"
+
+#include "proxy/net/task_group.h"
+
+#include <algorithm>
+
+namespace clew {
+
+void RequestPump::attach(const std::shared_ptr<RequestPump>& pump, Worker& worker, std::shared_ptr<Attempt> attempt) {
+  pump->attempt_ = std::move(attempt);
+  pump->sent_ = 0;
+  pump->changed_.notify();
+  if (!std::exchange(pump->running_, true)) spawn(worker.executor(), run(pump));
+}
+
+void RequestPump::detach() { attempt_.reset(); }
+
+void RequestPump::stop_keeping() {
+  keeping_ = false;
+  changed_.notify();
+}
+
+void RequestPump::stop(Errc cause) {
+  if (std::exchange(stopped_, true)) return;
+  attempt_.reset();
+  keeping_ = false;
+  kept_.clear();
+  if (body_) body_->cancel(cause);
+  changed_.notify();
+}
+
+/// Until nothing is left to send and no other try can come.
+Task<void> RequestPump::run(std::shared_ptr<RequestPump> self) {
+  while (!self->stopped_) {
+    const std::shared_ptr<Attempt> attempt = self->attempt_;
+    if (!attempt || attempt->request_sent) {
+      if (attempt && !self->keeping_) break;
+      co_await self->changed_.wait();
+      continue;
+    }
+    const Result<void> sent = co_await self->send_some(*attempt);
+    // The reader of the response sees the same error and decides.
+    if (!sent && self->attempt_ == attempt) self->attempt_.reset();
+  }
+  self->attempt_.reset();
+  self->running_ = false;
+}
+
+Errc RequestPump::read_body(Buffer& into) {
+  while (into.size() < chunk) {
+    const Result<std::size_t> got = body_->try_read(into, chunk - into.size());
+    if (!got) return got.error().code;
+  }
+  return Errc::ok;
+}
+
+Task<Result<void>> RequestPump::send_some(Attempt& attempt) {
+  Buffer bytes;
+  if (sent_ < kept_.size()) {
+    const std::size_t n = std::min(chunk, kept_.size() - sent_);
+    bytes.append(std::string_view(kept_).substr(sent_, n));
+    sent_ += n;
+    if (!keeping_ && sent_ == kept_.size()) {
+      kept_ = std::string();
+      sent_ = 0;
+    }
+    co_return co_await attempt.exchange().send_body(bytes, false);
+  }
+  if (body_ended_) co_return co_await send_end(attempt);
+
+  const Errc state = read_body(bytes);
+  if (!bytes.empty()) {
+    received_ += bytes.size();
+    keep(bytes);
+    if (state == Errc::eof) complete_now();
+    const bool last = body_ended_ && !body_->trailers();
+    if (last) attempt.request_sent = true;
+    co_return co_await attempt.exchange().send_body(bytes, last);
+  }
+  if (state == Errc::would_block) {
+    const Result<void> ready = co_await body_->readable();
+    if (ready || stopped_ || ready.error().code == Errc::eof) co_return Result<void>();
+    if (on_client_error) on_client_error(ready.error().code);
+    co_return ready.error();
+  }
+  if (state == Errc::eof) {
+    complete_now();
+    co_return co_await send_end(attempt);
+  }
+  if (on_client_error) on_client_error(state);
+  co_return Error{state};
+}
+
+Task<Result<void>> RequestPump::send_end(Attempt& attempt) {
+  attempt.request_sent = true;
+  if (const HeaderMap* trailers = body_->trailers()) co_return co_await attempt.exchange().send_trailers(*trailers);
+  Buffer nothing;
+  co_return co_await attempt.exchange().send_body(nothing, true);
+}
+
+void RequestPump::keep(const Buffer& bytes) {
+  if (!keeping_) return;
+  if (kept_.size() + bytes.size() > keep_limit_) {
+    keeping_ = false;
+    kept_ = std::string();  // all of it is sent already, or it would not be read on
+    sent_ = 0;
+    if (on_overflow) on_overflow();
+    return;
+  }
+  kept_.append(bytes.to_string());
+  sent_ = kept_.size();
+}
+
+void RequestPump::complete_now() {
+  if (std::exchange(body_ended_, true)) return;
+  if (on_complete) on_complete();
+}
+
+}  // namespace clew

@@ -1,0 +1,56 @@
+#include "proxy/upstream/shared_state.h"
+
+#include <algorithm>
+
+namespace clew {
+namespace {
+
+/// Forgets what nobody holds, each time the map has doubled: amortized, no timer.
+template <class Map>
+void sweep(Map& map, std::size_t& at) {
+  if (map.size() < at) return;
+  std::erase_if(map, [](const auto& entry) { return entry.second.expired(); });
+  at = std::max<std::size_t>(64, 2 * map.size());
+}
+
+}  // namespace
+
+bool CircuitBreakers::take(Count& counter, std::uint32_t limit, bool beyond_limit, bool count, ResourceToken& token) {
+  if (limit == unlimited && !count) return true;
+  if (counter.fetch_add(1, std::memory_order_relaxed) >= limit && !beyond_limit) {
+    counter.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  token = ResourceToken(counter);
+  return true;
+}
+
+bool CircuitBreakers::take_retry(const CircuitBreakerThresholds& limits, ResourceToken& token) {
+  std::uint32_t limit = limits.max_retries;
+  if (const auto& budget = limits.retry_budget) {
+    const double active = static_cast<double>(requests()) + pending();
+    limit = std::max(budget->min_concurrency, static_cast<std::uint32_t>(active * budget->percent / 100));
+  }
+  return take(retries_, limit, false, false, token);
+}
+
+std::shared_ptr<EndpointShared> ClusterShared::endpoint(const Address& address) {
+  const std::lock_guard lock(mutex_);
+  sweep(endpoints_, sweep_at_);
+  std::weak_ptr<EndpointShared>& slot = endpoints_[address];
+  auto endpoint = slot.lock();
+  if (!endpoint) slot = endpoint = std::make_shared<EndpointShared>();
+  return endpoint;
+}
+
+std::shared_ptr<ClusterShared> SharedState::cluster(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  sweep(clusters_, sweep_at_);
+  auto it = clusters_.find(name);
+  if (it == clusters_.end()) it = clusters_.emplace(std::string(name), std::weak_ptr<ClusterShared>()).first;
+  auto cluster = it->second.lock();
+  if (!cluster) it->second = cluster = std::make_shared<ClusterShared>();
+  return cluster;
+}
+
+}  // namespace clew
