@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness import peers
 from harness.lifetime import stop_on_signals
 from harness.scenario import PROXIES, Meshes, Scenario
 
@@ -14,14 +15,16 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     stop_on_signals()
-    config.addinivalue_line("markers", "both_proxies: the scenario runs on Envoy too, and what it compares must be equal")
+    config.addinivalue_line("markers", "both_proxies(stock=True): the scenario runs on Envoy too, and what it compares must be "
+                            "equal; stock=False: only under the settings that Envoy can run")
 
 
 def pytest_generate_tests(metafunc):
     if "mesh" in metafunc.fixturenames:
         both = metafunc.definition.get_closest_marker("both_proxies")
+        able = [p for p in PROXIES if p != "clew" or both.kwargs.get("stock", True)] if both else ["clew"]
         wanted = metafunc.config.getoption("--proxies").split(",")
-        metafunc.parametrize("mesh", [p for p in (PROXIES if both else ["clew"]) if p in wanted], indirect=True)
+        metafunc.parametrize("mesh", [p for p in able if p in wanted], indirect=True)
 
 
 def pytest_collection_modifyitems(items):
@@ -32,6 +35,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def mesh(request):
+    if request.param != "envoy" and not peers.clew().exists():
+        pytest.exit(f"{peers.clew()} does not exist: build it, or name another binary by CLEW_BINARY")
     scenario = Scenario(_meshes, request.param, request.node.originalname or request.node.name)
     yield scenario
     scenario.end()

@@ -1,5 +1,6 @@
 """A mesh: the control plane, pods, Istio objects, and the words tests use for them."""
 
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -52,7 +53,7 @@ class Mesh:
         self._lock = threading.Lock()
         self._next_ip = 2
         self._services = {}
-        self._ready_namespaces = set()
+        self._failures = collections.Counter()  # what a pod was made of → how often its sidecar did not become ready
 
     # life
 
@@ -171,6 +172,9 @@ class Mesh:
             ip = f"10.244.{self._next_ip // 250}.{self._next_ip % 250 + 2}"
             self._next_ip += 1
         pod = Pod(self, spec, ip)
+        key = repr(spec)
+        if self._failures[key] >= 2:
+            raise Failed(f"the sidecar of {name} did not become ready twice before, with the same words; not tried again")
         self.pods[name] = pod
         self.kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": spec.account, "namespace": namespace}})
         if spec.ports and spec.service:
@@ -178,6 +182,7 @@ class Mesh:
         try:
             pod.start()
         except BaseException:
+            self._failures[key] += 1
             self.pods.pop(name, None)
             pod.stop()
             raise
