@@ -130,7 +130,8 @@ struct Cluster {
   /// Istio's metadata.filter_metadata.istio, as telemetry and istio.alpn read it.
   std::string istio_service_host, istio_service_name, istio_service_namespace, istio_config;
   bool alpn_override = true;      // false when istio.alpn_override = "false"
-  bool disable_metadata_exchange = false;  // disable_mx or external
+  bool disable_metadata_exchange = false;  // disable_mx
+  bool external = false;                   // external: metadata exchange skips it where its config says so
   bool tcp_metadata_exchange = false;      // istio.metadata_exchange is among the upstream filters
   bool added_via_api = false;
 };

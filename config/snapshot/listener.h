@@ -7,6 +7,7 @@
 #include "proxy/base/address.h"
 #include "proxy/base/clock.h"
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -117,6 +118,7 @@ struct FilterChain {
   Duration transport_socket_connect_timeout{0};  // 0: none
   std::vector<std::shared_ptr<const NetworkFilterFactory>> network_filters;  // before the end of the chain, in order
   std::variant<std::shared_ptr<const HttpConnectionManager>, std::shared_ptr<const TcpProxy>> terminal;
+  std::array<std::uint64_t, 2> content{};  // hash of the message it was made of: equal chains of an update are recognised by it
 };
 
 /// envoy.config.listener.v3.ListenerFilterChainMatchPredicate on the restored destination port.
