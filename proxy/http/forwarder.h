@@ -23,6 +23,8 @@ class Forwarder {
   /// flag and details (proxy/http/local_reply.h).
   /// stream.abandon is the forwarder's while it waits.
   virtual Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr request_body, ResponseWriter& writer) = 0;
+  /// Applies the route's response header mutations to an answer that the route gave itself: a redirect, a direct response.
+  virtual void finalize_direct_response(Stream&) {}
 };
 
 }  // namespace clew

@@ -39,8 +39,12 @@ class Http1Decoder {
 
   /// The next message goes into `head` (and its arena), which must live until the head is read.
   void begin(RequestHead& head);
-  /// `request` decides how the response is framed (HEAD, CONNECT, Upgrade).
-  void begin(ResponseHead& head, const RequestHead& request);
+  /// What of its request decides how a response is framed.
+  struct Asked {
+    bool head = false, connect = false, upgrade = false;
+    static Asked of(const RequestHead& request) { return {request.method == "HEAD", request.method == "CONNECT", !request.upgrade.empty()}; }
+  };
+  void begin(ResponseHead& head, const Asked& asked);
 
   /// Takes what belongs to the head: success when it is complete, would_block, eof (nothing of a head was there), or why it
   /// is refused: http_bad_message, http_bad_framing, http_transfer_coding, http_protocol_version, http_headers_too_large,
@@ -51,6 +55,7 @@ class Http1Decoder {
   Result<std::size_t> read_body(Buffer& input, Buffer& into, std::size_t max);
   /// The peer will send nothing more than what is in `input` now.
   void end_of_input() { input_ended_ = true; }
+  bool input_ended() const { return input_ended_; }
 
   Framing framing() const { return framing_; }
   /// Some byte of the head was seen (leading line ends count).
@@ -92,7 +97,7 @@ class Http1Decoder {
   Framing framing_ = Framing::none;
   bool keep_alive_ = true, input_ended_ = false, head_complete_ = false, message_complete_ = false;
   bool close_ = false, keep_ = false, upgrade_named_ = false;       // said by Connection
-  bool head_request_ = false, connect_request_ = false, upgrade_request_ = false;
+  Asked asked_;
   Error error_{Errc::ok};
   std::string_view details_;
   RequestHead* request_ = nullptr;

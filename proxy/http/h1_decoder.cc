@@ -141,12 +141,10 @@ void Http1Decoder::begin(RequestHead& head) {
   request_ = &head;
 }
 
-void Http1Decoder::begin(ResponseHead& head, const RequestHead& request) {
+void Http1Decoder::begin(ResponseHead& head, const Asked& asked) {
   reset(head.headers);
   response_ = &head;
-  head_request_ = request.method == "HEAD";
-  connect_request_ = request.method == "CONNECT";
-  upgrade_request_ = !request.upgrade.empty();
+  asked_ = asked;
 }
 
 Error Http1Decoder::fail(Errc code, std::string_view details) {
@@ -365,21 +363,21 @@ Result<void> Http1Decoder::response_done() {
   if (codings_ != 0 && (codings_ > 1 || !equals_ignore_case(coding_, "chunked")))
     return fail(Errc::http_transfer_coding, "http1.invalid_transfer_encoding");
 
-  const bool tunnel = connect_request_ && head.status / 100 == 2;
+  const bool tunnel = asked_.connect && head.status / 100 == 2;
   if (head.status < 200 || head.status == 204) {
     if (codings_ != 0) return fail(Errc::http_bad_framing, "http1.transfer_encoding_not_allowed");
     if (length_.value_or(0) != 0) return fail(Errc::http_bad_framing, "http1.content_length_not_allowed");
     headers_->remove(HeaderId::content_length);
     length_.reset();
   }
-  if (head.status == 101 && !upgrade_request_) return fail(Errc::http_bad_message, "http1.unexpected_upgrade");
+  if (head.status == 101 && !asked_.upgrade) return fail(Errc::http_bad_message, "http1.unexpected_upgrade");
   if (tunnel && codings_ != 0) return fail(Errc::http_transfer_coding, "http1.invalid_transfer_encoding");
   head.content_length = length_;
 
   if (head.status == 101 || tunnel) {
     head.upgraded = true;
     framing_ = Framing::raw;
-  } else if (head.status < 200 || head.status == 204 || head.status == 304 || head_request_) framing_ = Framing::none;
+  } else if (head.status < 200 || head.status == 204 || head.status == 304 || asked_.head) framing_ = Framing::none;
   else if (codings_ != 0) framing_ = Framing::chunked;
   else if (length_) framing_ = *length_ == 0 ? Framing::none : Framing::length;
   else framing_ = Framing::until_close;

@@ -7,6 +7,15 @@
 namespace clew {
 namespace {
 
+/// A value as it may stand on a line: what would end the line, or the value, is left out, whoever made it up.
+std::string_view copy_value(Arena& arena, std::string_view value) {
+  const auto breaks = [](char c) { return c == '\r' || c == '\n' || c == '\0'; };
+  if (std::none_of(value.begin(), value.end(), breaks)) return arena.copy(value);
+  char* out = arena.allocate(value.size());
+  char* const end = std::remove_copy_if(value.begin(), value.end(), out, breaks);
+  return {out, static_cast<std::size_t>(end - out)};
+}
+
 std::string_view copy_lower(Arena& arena, std::string_view name) {
   char* out = arena.allocate(name.size());
   std::transform(name.begin(), name.end(), out, ascii_lower);
@@ -52,11 +61,11 @@ std::optional<std::string_view> HeaderMap::get_all(std::string_view lower_name) 
   return std::string_view(begin, static_cast<std::size_t>(out - begin));
 }
 
-void HeaderMap::add(HeaderId id, std::string_view value) { fields_.push_back({header_name(id), arena_->copy(value), id}); }
+void HeaderMap::add(HeaderId id, std::string_view value) { fields_.push_back({header_name(id), copy_value(*arena_, value), id}); }
 
 void HeaderMap::add(std::string_view name, std::string_view value) {
   const std::string_view lower = copy_lower(*arena_, name);
-  fields_.push_back({lower, arena_->copy(value), header_id(lower)});
+  fields_.push_back({lower, copy_value(*arena_, value), header_id(lower)});
 }
 
 void HeaderMap::add_view(HeaderId id, std::string_view lower_name, std::string_view value) {
@@ -66,7 +75,7 @@ void HeaderMap::add_view(HeaderId id, std::string_view lower_name, std::string_v
 void HeaderMap::set(HeaderId id, std::string_view value) {
   const auto first = std::find_if(fields_.begin(), fields_.end(), [id](const Field& field) { return field.id == id; });
   if (first == fields_.end()) return add(id, value);
-  first->value = arena_->copy(value);
+  first->value = copy_value(*arena_, value);
   fields_.erase(std::remove_if(first + 1, fields_.end(), [id](const Field& field) { return field.id == id; }), fields_.end());
 }
 
@@ -74,7 +83,7 @@ void HeaderMap::set(std::string_view name, std::string_view value) {
   const std::string_view lower = copy_lower(*arena_, name);
   const HeaderId id = header_id(lower);
   if (id != HeaderId::unknown) return set(id, value);
-  const std::string_view kept = arena_->copy(value);  // before removal: value may lie in a field that goes
+  const std::string_view kept = copy_value(*arena_, value);  // before removal: value may lie in a field that goes
   remove(lower);
   fields_.push_back({lower, kept, id});
 }
@@ -82,7 +91,8 @@ void HeaderMap::set(std::string_view name, std::string_view value) {
 void HeaderMap::append(HeaderId id, std::string_view value, std::string_view separator) {
   for (Field& field : fields_) {
     if (field.id != id) continue;
-    field.value = field.value.empty() ? arena_->copy(value) : arena_->concat(field.value, separator, value);
+    const std::string_view more = copy_value(*arena_, value);
+    field.value = field.value.empty() ? more : arena_->concat(field.value, separator, more);
     return;
   }
   add(id, value);

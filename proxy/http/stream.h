@@ -37,7 +37,11 @@ class ResponseWriter {
   /// The head and then all of the body (null: none, head.end_stream is set); head and what the body has already leave in
   /// one write. Ends with the body's or the connection's error, after telling the peer (reset or close).
   virtual Task<Result<void>> respond(ResponseHead& head, Body* body) = 0;
+  /// A time is over while respond() is under way: it ends with `cause`, after telling the peer.
+  virtual void abort(Errc) noexcept {}
 };
+
+struct HttpServerStats;  // proxy/http/server_connection.h
 
 struct Stream {
   Stream(Worker& w, const ConnectionInfo& c, const HttpConnectionManager& m)
@@ -47,6 +51,7 @@ struct Stream {
   Worker& worker;
   const ConnectionInfo& connection;
   const HttpConnectionManager& hcm;
+  HttpServerStats* http_stats = nullptr;  // of the connection manager; null: a stream of our own, not counted
   SnapshotPtr snapshot;  // the request sees one snapshot from head to on_done
   RequestHead request{arena};
   ResponseHead response{arena};
@@ -63,6 +68,9 @@ struct Stream {
   /// The application protocols to offer upstream instead of the cluster's; set by istio.alpn. Null: the cluster's own.
   const std::vector<std::string>* upstream_alpn = nullptr;
   bool is_grpc = false;
+  /// Who asked: the connection's peer, or the address that trusted proxies name in x-forwarded-for (port 0 then). What
+  /// policies and logs call the remote address; the peer itself is connection.direct_remote.
+  Address remote;
   /// The request came from a peer inside (x-envoy-internal, as Envoy decides it).
   bool internal = false;
   /// Set by the forwarder while it works for this stream, cleared after: forward() then ends soon, with an answer that

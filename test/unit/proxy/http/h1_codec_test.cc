@@ -93,7 +93,7 @@ Decoded response(std::string_view bytes, bool end = false, std::string_view meth
   asked.upgrade = upgrade;
   ResponseHead head(arena);
   Http1Decoder decoder(Http1Decoder::Kind::response, {});
-  decoder.begin(head, asked);
+  decoder.begin(head, Http1Decoder::Asked::of(asked));
   Decoded out = drive(decoder, head, bytes, piece, end);
   if (out.head == Errc::ok) out.shown = std::to_string(head.status) + out.shown;
   return out;

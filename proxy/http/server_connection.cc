@@ -1,0 +1,59 @@
+#include "proxy/http/server_connection.h"
+
+namespace clew {
+namespace {
+
+constexpr std::string_view preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";  // RFC 9113 3.4
+
+enum class Codec { http1, http2, unknown };
+
+/// What the first bytes say; unknown: too few of them.
+Codec codec_of(std::string_view bytes) {
+  const std::size_t n = std::min(bytes.size(), preface.size());
+  if (bytes.substr(0, n) != preface.substr(0, n)) return Codec::http1;
+  return n == preface.size() ? Codec::http2 : Codec::unknown;
+}
+
+Task<Codec> sniff(HttpService service, Transport& transport, const HttpConnectionManager& hcm, Buffer& initial) {
+  Timer idle(service.worker.timers(), [&transport, &service] {
+    service.stats.downstream_cx_idle_timeout.add();
+    transport.close(Errc::idle_timeout);
+  });
+  const Duration timeout = hcm.idle_timeout.value_or(std::chrono::hours(1));
+  if (timeout > Duration::zero()) idle.arm(timeout);
+  for (;;) {
+    const Codec codec = codec_of(initial.pull_up(std::min(initial.size(), preface.size())));
+    if (codec != Codec::unknown) co_return codec;
+    const Result<std::size_t> got = transport.try_read(initial, Buffer::slab_size);
+    if (got) continue;
+    if (got.error().code != Errc::would_block) co_return Codec::http1;  // it deals with the end
+    const Result<void> ready = co_await transport.readable();
+    if (!ready) co_return Codec::http1;
+  }
+}
+
+}  // namespace
+
+Task<void> serve_http(HttpService service, Transport& transport, const ConnectionInfo& connection, const HttpConnectionManager& hcm,
+                      DrainSignal& drain) {
+  HttpServerStats& stats = service.stats;
+  const TimePoint start = service.worker.clock().now();
+  stats.downstream_cx_total.add();
+  stats.downstream_cx_active.add();
+  using Setting = HttpConnectionManager::Codec;
+  Codec codec = hcm.codec == Setting::http2 ? Codec::http2 : Codec::http1;
+  Buffer initial;
+  if (hcm.codec == Setting::automatic) {
+    if (connection.tls && connection.tls->alpn == "h2") codec = Codec::http2;
+    else codec = co_await sniff(service, transport, hcm, initial);
+  }
+  if (codec == Codec::http2) co_await serve_http2(service, transport, std::move(initial), connection, hcm, drain);
+  else co_await serve_http1(service, transport, std::move(initial), connection, hcm, drain);
+  transport.close(Errc::eof);
+  stats.downstream_cx_active.sub();
+  stats.downstream_cx_destroy.add();
+  const auto length = std::chrono::duration<double, std::milli>(service.worker.clock().now() - start);
+  stats.downstream_cx_length_ms.record(length.count());
+}
+
+}  // namespace clew

@@ -1,0 +1,63 @@
+// What run_stream works with: one stream's filters, timers and record. Only run_stream.cc includes it.
+#pragma once
+
+#include "proxy/http/filter.h"
+#include "proxy/http/run_stream.h"
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace clew {
+
+class MeteredBody;
+
+class StreamRun {
+ public:
+  StreamRun(Stream& stream, Forwarder& forwarder, ResponseWriter& writer);
+  StreamRun(const StreamRun&) = delete;
+  ~StreamRun();
+
+  void begin();
+  /// The body as run_stream hands it on: counted, and an activity of the stream.
+  BodyPtr meter_request(BodyPtr body);
+  BodyPtr meter_response(BodyPtr body);
+
+  Task<Result<void>> answer_expectation();
+  void route();
+  /// An upgrade that nobody allowed.
+  std::optional<LocalReply> refuse_upgrade() const;
+  /// Filters first to last, each with the route as the ones before left it.
+  Task<std::optional<LocalReply>> request_filters(BodyPtr& body);
+  /// What the route says itself: no route, https wanted, redirect, direct response.
+  std::optional<LocalReply> route_reply();
+  /// Last to first, of the filters whose on_request ran. May exchange the answer for one of a filter.
+  void response_filters(BodyPtr& body);
+  /// The stream was ended from outside, or its request broke: the answer to that, if there can be one.
+  std::optional<LocalReply> interruption() const;
+  Task<Result<void>> respond(BodyPtr& body);
+  void finish(const Result<void>& answered);
+
+ private:
+  friend class MeteredBody;
+
+  void time_over(Errc cause);
+  void active();
+  void request_ended();
+  void count_answer();
+  Duration elapsed() const { return stream_.worker.clock().now() - stream_.info.start; }
+
+  Stream& stream_;
+  Forwarder& forwarder_;
+  ResponseWriter& writer_;
+  std::vector<std::unique_ptr<Filter>> filters_;
+  MeteredBody* request_body_ = nullptr;   // while it lives
+  MeteredBody* response_body_ = nullptr;
+  const std::uint64_t random_;            // draws the cluster: again the same when a filter asks for matching again
+  Errc request_error_ = Errc::ok, response_error_ = Errc::ok;
+  bool request_complete_ = false, responding_ = false, direct_ = false;
+  Duration idle_{0};
+  Timer idle_timer_, request_timer_, duration_timer_;
+};
+
+}  // namespace clew
