@@ -25,6 +25,7 @@ std::string_view to_string(Errc code) noexcept {
     CLEW_CASE(no_filter_chain);
     CLEW_CASE(original_destination_unknown);
     CLEW_CASE(listener_filter_timeout);
+    CLEW_CASE(listener_filter_refused);
     CLEW_CASE(handshake_timeout);
     CLEW_CASE(connection_limit);
     CLEW_CASE(tls_handshake_failed);

@@ -30,6 +30,7 @@ enum class Errc : std::uint8_t {
   no_filter_chain,
   original_destination_unknown,
   listener_filter_timeout,
+  listener_filter_refused,  // first bytes that are broken or too large (PROXY header, ClientHello)
   handshake_timeout,
   connection_limit,
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,8 @@ struct ConnectionInfo {
   Address direct_remote;  // the socket's peer
   Address local;          // the address the client dialled (original destination when restored)
   bool local_restored = false;
+  /// original_src: upstream sockets take the client's address (IP_TRANSPARENT), with this SO_MARK. Nothing: they do not.
+  std::optional<std::uint32_t> original_source_mark;
   std::string server_name;                       // SNI that was sniffed or negotiated
   std::vector<std::string> offered_alpn;         // by the client's hello, or «http/1.1» / «h2c» by http_inspector
   std::string transport_protocol = "raw_buffer";  // «tls» when a ClientHello was seen
@@ -50,6 +53,7 @@ struct ConnectionInfo {
   TimePoint start{};
   WallTime start_wall{};
   Duration handshake_time{0};
+  std::string transport_failure_reason;  // why the TLS handshake failed; for %DOWNSTREAM_TRANSPORT_FAILURE_REASON%
   /// Peer metadata of the TCP exchange (istio-peer-exchange); empty: none.
   std::string peer_metadata_id, peer_metadata;
 };

@@ -32,7 +32,8 @@ void set_option(int fd, int level, int name, const T& value) {
 
 SocketTransport::SocketTransport(Worker& worker, int fd) : descriptor_(worker.executor(), fd) {}
 
-SocketTransport::~SocketTransport() { close(Errc::canceled); }
+// close() is final here: no subclass adds to it.
+SocketTransport::~SocketTransport() { SocketTransport::close(Errc::canceled); }
 
 Result<std::size_t> SocketTransport::failed(int error) {
   if (error == EAGAIN || error == EWOULDBLOCK) return Error{Errc::would_block};
@@ -100,7 +101,7 @@ Task<Result<void>> SocketTransport::readable() {
   if (cause_) co_return Error{*cause_};
   const auto [error] = co_await descriptor_.async_wait(descriptor_.wait_read, as_tuple(deferred));
   if (cause_) co_return Error{*cause_};
-  if (error) co_return Error{Errc::internal};
+  if (error) co_return Error{Errc::would_block};  // interrupt()
   drained_ = false;
   co_return Result<void>();
 }
@@ -109,7 +110,7 @@ Task<Result<void>> SocketTransport::writable() {
   if (cause_) co_return Error{*cause_};
   const auto [error] = co_await descriptor_.async_wait(descriptor_.wait_write, as_tuple(deferred));
   if (cause_) co_return Error{*cause_};
-  if (error) co_return Error{Errc::internal};
+  if (error) co_return Error{Errc::would_block};
   full_ = false;
   co_return Result<void>();
 }
@@ -118,6 +119,11 @@ Result<void> SocketTransport::shutdown_write() {
   if (cause_) return Error{*cause_};
   if (::shutdown(descriptor_.native_handle(), SHUT_WR) != 0 && errno != ENOTCONN) return Error{Errc::connection_reset};
   return Result<void>();
+}
+
+void SocketTransport::interrupt() {
+  boost::system::error_code ignored;
+  descriptor_.cancel(ignored);
 }
 
 void SocketTransport::close(Errc cause, bool reset) noexcept {

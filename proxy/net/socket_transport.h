@@ -13,7 +13,7 @@ namespace clew {
 
 struct TcpKeepalive;  // config/snapshot/cluster.h
 
-class SocketTransport final : public Transport {
+class SocketTransport : public Transport {
  public:
   /// Takes a connected non-blocking socket.
   SocketTransport(Worker& worker, int fd);
@@ -27,6 +27,9 @@ class SocketTransport final : public Transport {
   void close(Errc cause, bool reset = false) noexcept override;
   std::uint64_t wire_bytes_read() const override { return read_; }
   std::uint64_t wire_bytes_written() const override { return written_; }
+
+  /// Ends a pending wait with would_block, and nothing else.
+  void interrupt();
 
   /// -1 once closed.
   int fd() { return cause_ ? -1 : descriptor_.native_handle(); }

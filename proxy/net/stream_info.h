@@ -5,6 +5,7 @@
 #include "proxy/base/address.h"
 #include "proxy/base/clock.h"
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -20,8 +21,8 @@ struct Route;
 struct TlsInfo;
 struct VirtualHost;
 
-/// envoy.data.accesslog.v3.ResponseFlags; a stream may have several. The order is Envoy's printing order.
-enum class ResponseFlag : std::uint32_t {
+/// envoy.data.accesslog.v3.ResponseFlags; a stream may have several.
+enum class ResponseFlag : std::uint8_t {
   failed_local_health_check, no_healthy_upstream, upstream_request_timeout, local_reset, upstream_remote_reset,
   upstream_connection_failure, upstream_connection_termination, upstream_overflow, no_route_found, delay_injected,
   fault_injected, rate_limited, unauthorized_external_service, rate_limit_service_error, downstream_connection_termination,
@@ -36,15 +37,22 @@ std::string_view long_name(ResponseFlag flag);
 
 class ResponseFlags {
  public:
-  void set(ResponseFlag flag) { bits_ |= 1u << static_cast<std::uint32_t>(flag); }
+  void set(ResponseFlag flag) {
+    if (has(flag)) return;
+    bits_ |= 1u << static_cast<std::uint32_t>(flag);
+    if (count_ < order_.size()) order_[count_++] = flag;
+  }
   bool has(ResponseFlag flag) const { return (bits_ >> static_cast<std::uint32_t>(flag)) & 1u; }
   bool empty() const { return bits_ == 0; }
-  /// «UF,URX», or «-».
+  /// «URX,UF» in the order in which they were set, as Envoy prints them; or «-».
+  void append_to(std::string& out, bool long_names = false) const;
   std::string to_string() const;
   std::string to_long_string() const;
 
  private:
   std::uint32_t bits_ = 0;
+  std::array<ResponseFlag, 7> order_{};  // no path sets more than five
+  std::uint8_t count_ = 0;
 };
 
 struct StreamInfo {

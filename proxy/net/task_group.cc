@@ -34,10 +34,19 @@ TaskGroup::~TaskGroup() { assert(children_.empty()); }
 
 void TaskGroup::spawn(Task<void> child, Cancel cancel) {
   const auto at = children_.insert(children_.end(), Child{std::move(cancel)});
-  boost::asio::co_spawn(executor_, std::move(child),
+  boost::asio::co_spawn(executor_, run(*at, std::move(child)),
                         [this, at](std::exception_ptr exception) { done(at, log_exception(exception)); });
   // The completion is always posted, so the child is still listed.
   if (cause_ != Errc::ok && at->cancel) std::exchange(at->cancel, nullptr)(cause_);
+}
+
+/// The completion handler comes a turn later, when what the hook refers to is gone: forget it here.
+Task<void> TaskGroup::run(Child& child, Task<void> task) {
+  struct Forget {
+    Child& child;
+    ~Forget() { child.cancel = nullptr; }
+  } forget{child};
+  co_await std::move(task);
 }
 
 void TaskGroup::done(Children::iterator child, bool failed) {

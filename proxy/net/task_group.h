@@ -18,7 +18,8 @@ void spawn(const Executor& executor, Task<void> task);
 
 class TaskGroup {
  public:
-  /// How a child is told to give up: closes what it waits for. Called at most once, while the child is alive.
+  /// How a child is told to give up: closes what it waits for. Called at most once, never after the child has ended: it may
+  /// refer to what the child owns.
   using Cancel = std::function<void(Errc)>;
 
   explicit TaskGroup(const Executor& executor) : executor_(executor) {}
@@ -43,6 +44,7 @@ class TaskGroup {
     Cancel cancel;
   };
   using Children = std::list<Child>;
+  static Task<void> run(Child& child, Task<void> task);
   void done(Children::iterator child, bool failed);
 
   Executor executor_;

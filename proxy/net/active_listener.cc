@@ -1,0 +1,204 @@
+// One connection's way through its listener.
+#include "proxy/net/active_listener.h"
+
+#include "proxy/base/log.h"
+#include "proxy/net/listener_filters.h"
+#include "proxy/net/original_dst.h"
+#include "proxy/net/replay_transport.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace clew {
+
+namespace {
+
+/// Where the config gives no transport_socket_connect_timeout: a peer that never finishes its handshake is not kept.
+constexpr Duration default_handshake_timeout = std::chrono::seconds(15);
+
+}  // namespace
+
+void ListenerSet::take(const ActivePtr& active, int fd, const Address& peer) {
+  const bool limited = !active->listener->ignore_global_connection_limit;
+  if (limited && !options_.limit.acquire()) {
+    active->stats.downstream_global_cx_overflow.add();
+    ::close(fd);
+    return;
+  }
+  auto connection = std::make_unique<Connection>();
+  Connection* raw = connection.get();
+  raw->limited = limited;
+  raw->active = active;
+  raw->place = active->connections.insert(active->connections.end(), raw);
+  raw->info.id = worker_.next_id();
+  raw->info.remote = raw->info.direct_remote = peer;
+  raw->info.local = local_address(fd);
+  raw->info.listener = active->listener;
+  raw->info.start = worker_.clock().now();
+  raw->info.start_wall = worker_.clock().wall();
+  raw->stream.connection = &raw->info;
+  raw->stream.start = raw->info.start;
+  raw->stream.start_wall = raw->info.start_wall;
+  active->stats.downstream_pre_cx_active.add();
+  auto socket = std::make_unique<AcceptedSocket>(worker_, fd, raw->socket);
+  tasks_.spawn(run_connection(std::move(connection), std::move(socket)), [raw](Errc cause) { raw->close(cause); });
+}
+
+void ListenerSet::move_to(Connection& connection, const ActivePtr& active) {
+  connection.active->stats.downstream_pre_cx_active.sub();
+  active->stats.downstream_pre_cx_active.add();
+  active->connections.splice(active->connections.end(), connection.active->connections, connection.place);
+  connection.active = active;
+  connection.info.listener = active->listener;
+}
+
+Task<void> ListenerSet::run_connection(std::unique_ptr<Connection> connection, std::unique_ptr<Transport> transport) {
+  try {
+    co_await prepare_and_serve(*connection, std::move(transport));
+  } catch (const std::exception& e) {
+    CLEW_LOG(connection, critical, "exception left connection {}: {}", connection->info.id, e.what());
+  }
+  ConnectionInfo& info = connection->info;
+  connection->stream.complete = worker_.clock().now() - info.start;
+  for (const auto& filter : connection->filters) filter->on_done(info, connection->stream);
+  options_.handler.on_connection_done(info, connection->stream);
+  Active& active = *connection->active;
+  if (connection->counted) {
+    active.stats.downstream_cx_active.sub();
+    active.stats.downstream_cx_destroy.add();
+    active.stats.downstream_cx_length_ms.record(std::chrono::duration<double, std::milli>(*connection->stream.complete).count());
+  } else {
+    active.stats.downstream_pre_cx_active.sub();
+  }
+  active.connections.erase(connection->place);
+  if (connection->limited) options_.limit.release();
+}
+
+/// Listener filters of the listener that accepted, and of the one that the original destination names.
+Task<Result<void>> ListenerSet::run_filters(Connection& connection, Buffer& initial) {
+  ConnectionInfo& info = connection.info;
+  const bool by_destination = connection.active->listener->use_original_dst;
+  if (by_destination) {
+    if (const auto destination = original_destination(connection.socket->fd(), info.local); destination && *destination != info.local) {
+      info.local = *destination;
+      info.local_restored = true;
+    }
+  }
+  const std::shared_ptr<const Listener> first = connection.active->listener;
+  Result<void> seen = co_await run_listener_filters(worker_, *connection.socket, *first, info, initial);
+  if (!seen || !by_destination) co_return seen;
+  // TPROXY needs no restoring: the socket's own address is the destination then.
+  const bool elsewhere = info.local_restored || first->transparent;
+  const ActivePtr target = elsewhere ? find_by_destination(info.local) : nullptr;
+  if (!target || target == connection.active) co_return seen;
+  move_to(connection, target);
+  const std::shared_ptr<const Listener> second = target->listener;
+  seen = co_await run_listener_filters(worker_, *connection.socket, *second, info, initial);
+  co_return seen;
+}
+
+/// TLS, where the chain has it. False: refused, all is told.
+Task<bool> ListenerSet::handshake(Connection& connection, std::unique_ptr<Transport>& transport, Buffer& initial) {
+  const FilterChain& chain = *connection.info.chain;
+  if (!chain.tls) co_return true;
+  ListenerStats& stats = connection.active->stats;
+  TlsServerOptions options;
+  options.timeout = chain.transport_socket_connect_timeout > Duration::zero() ? chain.transport_socket_connect_timeout : default_handshake_timeout;
+  options.stats = &stats.tls;
+  const TimePoint begin = worker_.clock().now();
+  const SnapshotPtr snapshot = worker_.snapshot();
+  TlsHandshake done = co_await tls_server(worker_, std::move(transport), snapshot->tls_context(*chain.tls), std::move(initial), options);
+  ConnectionInfo& info = connection.info;
+  info.handshake_time = worker_.clock().now() - begin;
+  if (!done) {
+    if (done.error == Errc::handshake_timeout) {
+      stats.downstream_cx_transport_socket_connect_timeout.add();
+      connection.stream.connection_termination_details = "transport socket timeout was reached";
+    }
+    info.transport_failure_reason = std::move(done.failure);
+    CLEW_LOG(connection, debug, "[C{}] TLS from {} failed: {} {}", info.id, info.remote.to_string(), to_string(done.error),
+             info.transport_failure_reason);
+    co_return false;
+  }
+  transport = std::move(done.transport);
+  initial = Buffer();
+  connection.tls = *transport->tls();
+  info.tls = &connection.tls;
+  if (info.server_name.empty()) info.server_name = to_lower(connection.tls.sni);
+  co_return true;
+}
+
+/// False: one of them denied it.
+bool ListenerSet::run_network_filters(Connection& connection, std::unique_ptr<Transport>& transport, Buffer& initial) {
+  const auto& factories = connection.info.chain->network_filters;
+  if (!factories.empty() && !initial.empty()) transport = replay(std::move(transport), std::exchange(initial, Buffer()));
+  for (const auto& factory : factories) {
+    connection.filters.push_back(factory->make());
+    NetworkFilter& filter = *connection.filters.back();
+    const ConnectionVerdict verdict = filter.on_connection(connection.info);
+    if (const Deny* deny = std::get_if<Deny>(&verdict)) {
+      connection.stream.connection_termination_details = deny->details;
+      transport->close(Errc::policy_denied);
+      return false;
+    }
+    transport = filter.wrap(std::move(transport), connection.info);
+  }
+  return true;
+}
+
+Task<void> ListenerSet::prepare_and_serve(Connection& connection, std::unique_ptr<Transport> transport) {
+  Buffer initial;
+  const Result<void> seen = co_await run_filters(connection, initial);
+  ListenerStats& stats = connection.active->stats;
+  if (!seen) {
+    const Errc why = seen.error().code;
+    if (why == Errc::listener_filter_timeout) stats.downstream_pre_cx_timeout.add();
+    else if (why == Errc::listener_filter_refused) stats.downstream_listener_filter_error.add();
+    transport->close(why);
+    co_return;
+  }
+  const std::shared_ptr<const FilterChain>* chain = connection.active->select(connection.info);
+  if (!chain) {
+    stats.no_filter_chain_match.add();
+    connection.stream.flags.set(ResponseFlag::no_route_found);
+    connection.stream.response_code_details = "filter_chain_not_found";
+    transport->close(Errc::no_filter_chain);
+    co_return;
+  }
+  connection.info.chain = *chain;
+  connection.info.listener = connection.active->listener;
+  connection.counted = true;
+  stats.downstream_pre_cx_active.sub();
+  stats.downstream_cx_active.add();
+  stats.downstream_cx_total.add();
+  const bool secure = co_await handshake(connection, transport, initial);
+  if (!secure) co_return;
+  if (!run_network_filters(connection, transport, initial)) co_return;
+  co_await options_.handler.serve(std::move(transport), connection.info, connection.stream, std::move(initial), connection.drain);
+}
+
+void ListenerSet::Active::collect(StatSink& sink) const {
+  std::string prefix = listener->address.to_string();
+  std::replace(prefix.begin(), prefix.end(), ':', '_');
+  prefix = "listener." + prefix + ".";
+  const auto name = [&prefix](std::string_view last) { return std::string(prefix).append(last); };
+  sink.counter(name("downstream_cx_total"), stats.downstream_cx_total.value());
+  sink.counter(name("downstream_cx_destroy"), stats.downstream_cx_destroy.value());
+  sink.counter(name("downstream_global_cx_overflow"), stats.downstream_global_cx_overflow.value());
+  sink.counter(name("downstream_pre_cx_timeout"), stats.downstream_pre_cx_timeout.value());
+  sink.counter(name("downstream_listener_filter_error"), stats.downstream_listener_filter_error.value());
+  sink.counter(name("downstream_cx_transport_socket_connect_timeout"), stats.downstream_cx_transport_socket_connect_timeout.value());
+  sink.counter(name("no_filter_chain_match"), stats.no_filter_chain_match.value());
+  sink.counter(name("downstream_accept_starved"), stats.accept_starved.value());
+  sink.gauge(name("downstream_cx_active"), stats.downstream_cx_active.value());
+  sink.gauge(name("downstream_pre_cx_active"), stats.downstream_pre_cx_active.value());
+  sink.histogram(name("downstream_cx_length_ms"), stats.downstream_cx_length_ms);
+  const auto secured = [](const auto& chain) { return chain && chain->tls; };
+  if (secured(listener->default_chain) || std::any_of(listener->chains.begin(), listener->chains.end(), secured))
+    stats.tls.collect(sink, name("ssl."));
+}
+
+}  // namespace clew

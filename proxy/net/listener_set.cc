@@ -1,0 +1,225 @@
+#include "proxy/net/listener_set.h"
+
+#include "proxy/base/log.h"
+#include "proxy/net/active_listener.h"
+#include "proxy/net/listen_socket.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/deferred.hpp>
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <unordered_set>
+#include <utility>
+
+namespace clew {
+
+namespace {
+
+constexpr int accept_batch = 64;  // then others get their turn
+constexpr Duration accept_pause = std::chrono::milliseconds(100);
+
+bool same_sockets(const Listener& a, const Listener& b) {
+  return a.bind_to_port == b.bind_to_port && a.transparent == b.transparent && a.address == b.address &&
+         a.additional_addresses == b.additional_addresses;
+}
+
+/// Worth trying again later: out of descriptors or memory.
+bool out_of_resources(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
+
+}  // namespace
+
+ListenerSet::ListenerSet(Worker& worker, Options options)
+    : worker_(worker), options_(std::move(options)), tasks_(worker.executor()), acceptors_(worker.executor()) {
+  worker.on_update([this](const Update& change) { update(change); });
+}
+
+ListenerSet::~ListenerSet() = default;
+
+void ListenerSet::update(const Update& update) {
+  const auto& listeners = update.snapshot->listeners;
+  if (first_update_ || !update.changes) {
+    std::vector<std::string> gone;
+    for (const auto& [name, active] : active_)
+      if (!listeners.find(name)) gone.push_back(name);
+    for (const std::string& name : gone) apply(name, nullptr);
+    listeners.for_each([&](const std::string& name, const auto& listener) { apply(name, listener); });
+    first_update_ = false;
+  } else {
+    for (const std::string& name : update.changes->listeners) apply(name, listeners.get(name));
+    const auto again = std::exchange(failed_, {});  // a port may have become free
+    for (const std::string& name : again) apply(name, listeners.get(name));
+  }
+  std::erase_if(retired_, [](const auto& active) { return active.expired(); });
+  index_addresses();
+}
+
+void ListenerSet::apply(const std::string& name, const std::shared_ptr<const Listener>& listener) {
+  const auto it = active_.find(name);
+  if (it != active_.end() && it->second->listener == listener) return;
+  if (!listener) {
+    if (it == active_.end()) return;
+    retire(it->second);
+    active_.erase(it);
+    return;
+  }
+  if (it != active_.end() && same_sockets(*it->second->listener, *listener)) {
+    Active& active = *it->second;
+    active.replace(listener);
+    std::unordered_set<const FilterChain*> chains{listener->default_chain.get()};
+    for (const auto& chain : listener->chains) chains.insert(chain.get());
+    for (Connection* connection : active.connections)
+      if (connection->info.chain && !chains.contains(connection->info.chain.get())) drain(*connection);
+    return;
+  }
+  auto fresh = std::make_shared<Active>(listener);
+  if (!open(fresh)) {
+    failed_.push_back(name);
+    return;  // what was there before goes on
+  }
+  if (it != active_.end()) retire(it->second);
+  active_[name] = std::move(fresh);
+}
+
+/// Opens the sockets of a listener that has some, all or none.
+bool ListenerSet::open(const ActivePtr& active) {
+  const Listener& listener = *active->listener;
+  if (!listener.bind_to_port) return true;
+  if (stopped_all_ || (stopped_inbound_ && listener.direction == TrafficDirection::inbound)) return true;
+  std::vector<Address> addresses{listener.address};
+  addresses.insert(addresses.end(), listener.additional_addresses.begin(), listener.additional_addresses.end());
+  for (const Address& address : addresses) {
+    const ListenSocket opened = open_listen_socket(listener, address);
+    if (opened.fd < 0) {
+      CLEW_LOG(config, warning, "listener {}: {}", listener.name, opened.error);
+      if (options_.on_bind_failure) options_.on_bind_failure({listener.name, address.to_string(), opened.error});
+      active->sockets.clear();
+      return false;
+    }
+    active->sockets.push_back(std::make_shared<AcceptSocket>(worker_, opened.fd));
+  }
+  for (const auto& socket : active->sockets) {
+    AcceptSocket* raw = socket.get();
+    acceptors_.spawn(accept_loop(active, socket), [raw](Errc) { raw->close(); });
+  }
+  return true;
+}
+
+void ListenerSet::close_sockets(const ActivePtr& active) {
+  for (const auto& socket : std::exchange(active->sockets, {})) {
+    while (accept_some(active, *socket) == Accepted::batch) {
+    }
+    socket->close();
+  }
+}
+
+void ListenerSet::retire(const ActivePtr& active) {
+  close_sockets(active);
+  for (Connection* connection : active->connections) drain(*connection);
+  retired_.push_back(active);
+}
+
+/// By destination, for connections that come over use_original_dst.
+void ListenerSet::index_addresses() {
+  by_address_.clear();
+  for (const auto& [name, active] : active_) {
+    by_address_.emplace(active->listener->address, active);
+    for (const Address& address : active->listener->additional_addresses) by_address_.emplace(address, active);
+  }
+}
+
+ListenerSet::ActivePtr ListenerSet::find_by_destination(const Address& destination) const {
+  if (destination.is_pipe()) return nullptr;
+  auto it = by_address_.find(destination);
+  if (it == by_address_.end()) {
+    const IpAddress any = destination.ip().is_v4() ? IpAddress::v4(0) : IpAddress::v6({});
+    it = by_address_.find(Address(any, destination.port()));
+  }
+  return it == by_address_.end() ? nullptr : it->second;
+}
+
+void ListenerSet::stop_accepting(bool inbound_only) {
+  (inbound_only ? stopped_inbound_ : stopped_all_) = true;
+  for (const auto& [name, active] : active_)
+    if (!inbound_only || active->listener->direction == TrafficDirection::inbound) close_sockets(active);
+}
+
+void ListenerSet::drain(bool inbound_only) {
+  const auto tell = [inbound_only](const Active& active) {
+    if (inbound_only && active.listener->direction != TrafficDirection::inbound) return;
+    for (Connection* connection : active.connections) connection->drain.start();
+  };
+  for (const auto& [name, active] : active_) tell(*active);
+  for (const auto& weak : retired_)
+    if (const ActivePtr active = weak.lock()) tell(*active);
+}
+
+/// A connection whose listener or chain is gone: told now, closed when its time is up.
+void ListenerSet::drain(Connection& connection) {
+  if (connection.deadline) return;
+  connection.deadline = std::make_unique<Timer>(worker_.timers(), [&connection] { connection.close(Errc::canceled); });
+  connection.deadline->arm(options_.drain_time);
+  connection.drain.start();
+}
+
+Task<void> ListenerSet::close(Errc cause) {
+  stop_accepting(false);
+  acceptors_.cancel(cause);
+  tasks_.cancel(cause);
+  co_await acceptors_.join();
+  co_await tasks_.join();
+}
+
+Address ListenerSet::bound_address(std::string_view name) const {
+  const auto it = active_.find(name);
+  if (it == active_.end() || it->second->sockets.empty()) return {};
+  return local_address(it->second->sockets.front()->descriptor.native_handle());
+}
+
+Task<void> ListenerSet::accept_loop(ActivePtr active, std::shared_ptr<AcceptSocket> socket) {
+  auto& descriptor = socket->descriptor;
+  while (!socket->closed) {
+    const auto [error] =
+        co_await descriptor.async_wait(descriptor.wait_read, boost::asio::as_tuple(boost::asio::deferred));
+    if (error || socket->closed) break;
+    if (accept_some(active, *socket) != Accepted::starved) continue;
+    // The connections stay in the kernel's queue; polling for them would spin.
+    socket->pause.arm(accept_pause);
+    co_await socket->resumed.wait();
+  }
+}
+
+ListenerSet::Accepted ListenerSet::accept_some(const ActivePtr& active, AcceptSocket& socket) {
+  for (int i = 0; i < accept_batch; ++i) {
+    if (socket.closed) return Accepted::all;
+    sockaddr_storage storage{};
+    socklen_t length = sizeof(storage);
+    const int fd = ::accept4(socket.descriptor.native_handle(), reinterpret_cast<sockaddr*>(&storage), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      take(active, fd, Address::from_sockaddr(reinterpret_cast<sockaddr*>(&storage), length));
+      continue;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return Accepted::all;
+    if (out_of_resources(errno)) {
+      if (!std::exchange(socket.starving, true)) CLEW_LOG(connection, error, "listener {}: accept: {}", active->listener->name, std::strerror(errno));
+      active->stats.accept_starved.add();
+      return Accepted::starved;
+    }
+    // ECONNABORTED, EPROTO, …: this connection is gone, the next may be well
+  }
+  socket.starving = false;
+  return Accepted::batch;
+}
+
+void ListenerSet::collect(StatSink& sink) const {
+  for (const auto& [name, active] : active_) active->collect(sink);
+  for (const auto& weak : retired_)
+    if (const ActivePtr active = weak.lock()) active->collect(sink);
+}
+
+}  // namespace clew
