@@ -1,31 +1,12 @@
-// Which filters there are: from the type of a config to what makes filters of it. Explicit, one line each (registry.cc).
-// Immutable; decoders ask it on the control thread.
+// Every filter that clew has, in one explicit table: a type's name and the function that makes a factory of its config. To
+// add one: its files, a line in registry.cc and its fields in config/xds/field_table_filters.cc. What is not in the table is
+// refused, by name.
 #pragma once
 
-#include "config/xds/decode.h"
-#include "proxy/http/filter.h"
-#include "proxy/net/network_filter.h"
-
-#include <google/protobuf/message.h>
-
-#include <memory>
-#include <string_view>
+#include "config/xds/filter_registry.h"
 
 namespace clew {
 
-class FilterRegistry {
- public:
-  virtual ~FilterRegistry() = default;
-
-  // name: the filter's in the chain; config: unpacked (TypedStruct resolved) and passed by the field table. An error says what
-  // is wrong in the config. Null: an accepted filter that has nothing to do.
-
-  virtual Decoded<std::shared_ptr<const FilterFactory>> http_filter(std::string_view name, const google::protobuf::Message& config) const = 0;
-  virtual Decoded<std::shared_ptr<const NetworkFilterFactory>> network_filter(std::string_view name,
-                                                                              const google::protobuf::Message& config) const = 0;
-  /// typed_per_filter_config of a route, virtual host or route table.
-  virtual Decoded<std::shared_ptr<const FilterRouteConfig>> route_config(std::string_view name,
-                                                                         const google::protobuf::Message& config) const = 0;
-};
+const FilterRegistry& default_filter_registry();
 
 }  // namespace clew

@@ -33,7 +33,7 @@ class Secret;
 
 namespace clew {
 
-class FilterRegistry;  // filters/registry.h
+class FilterRegistry;  // config/xds/filter_registry.h
 
 /// Why a resource was refused: «listener virtualInbound: filter_chains[2].filters[0]: type … is not supported (VirtualService a/b)».
 struct DecodeError {
