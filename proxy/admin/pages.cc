@@ -10,7 +10,6 @@
 #include "proxy/admin/stats_page.h"
 #include "proxy/base/log.h"
 
-#include "envoy/admin/v3/memory.pb.h"
 #include "envoy/admin/v3/server_info.pb.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 
@@ -127,13 +126,13 @@ Task<AdminResponse> certs(Process& process, const Query&) {
 
 Task<AdminResponse> stats(Process& process, const Query& query) {
   const StatSnapshot snapshot = co_await process.stats();
-  AdminResponse response = stats_page(snapshot, query);
+  AdminResponse response = stats_page(snapshot, query, process.tags());
   co_return response;
 }
 
 Task<AdminResponse> stats_prometheus(Process& process, const Query& query) {
   const StatSnapshot snapshot = co_await process.stats();
-  AdminResponse response = prometheus_page(snapshot, query);
+  AdminResponse response = prometheus_page(snapshot, query, process.tags());
   co_return response;
 }
 
@@ -169,15 +168,19 @@ std::uint64_t resident_bytes() {
 
 Task<AdminResponse> memory(Process&, const Query&) {
   const struct mallinfo2 info = mallinfo2();
-  admin::Memory memory;
-  memory.set_allocated(info.uordblks + info.hblkhd);
-  memory.set_heap_size(info.arena + info.hblkhd);
-  memory.set_pageheap_free(info.fordblks);
-  memory.set_total_physical_bytes(resident_bytes());
-  AdminResponse response = AdminResponse::json(to_json(memory));
+  google::protobuf::Struct page;  // envoy.admin.v3.Memory: uint64 in JSON are strings
+  const auto set = [&](const char* key, std::uint64_t value) { (*page.mutable_fields())[key].set_string_value(std::to_string(value)); };
+  set("allocated", info.uordblks + info.hblkhd);
+  set("heap_size", info.arena + info.hblkhd);
+  set("pageheap_unmapped", 0);
+  set("pageheap_free", info.fordblks);
+  set("total_thread_cache", 0);
+  set("total_physical_bytes", resident_bytes());
+  AdminResponse response = AdminResponse::json(to_json(page));
   co_return response;
 }
 
+/// Empty, or what is wrong with the query.
 std::string set_levels(const Query& query) {
   for (const auto& [key, value] : query.items()) {
     LogLevel level;

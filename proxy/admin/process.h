@@ -20,6 +20,7 @@ namespace clew {
 struct Bootstrap;
 struct CommandLine;
 class StatSnapshot;
+class TagExtractor;
 
 /// envoy.admin.v3.ServerInfo.State
 enum class ServerState : std::uint8_t { live = 0, draining = 1, pre_initializing = 2, initializing = 3 };
@@ -51,6 +52,7 @@ class Process {
   virtual const ConfigStore& config() const = 0;
   /// Every metric of every thread, merged: suspends while workers add theirs.
   virtual Task<StatSnapshot> stats() = 0;
+  virtual TagExtractor& tags() = 0;
   virtual Task<ClusterEndpointTotals> endpoint_stats() = 0;
   virtual void drain_listeners(const DrainRequest& request) = 0;
   virtual void reopen_logs() = 0;
