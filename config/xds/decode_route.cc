@@ -1,8 +1,8 @@
-#include "config/xds/decode_route.h"
 
+#include "config/xds/decode_route.h"
 #include "config/xds/field_table.h"
-#include "config/xds/json.h"
 #include "config/xds/filter_registry.h"
+#include "config/xds/json.h"
 
 #include "envoy/config/route/v3/route_components.pb.h"
 
