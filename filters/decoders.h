@@ -1,0 +1,24 @@
+// One function for each filter that has a config of its own: from the message to what makes filters. Named here for the
+// table in registry.cc; each lives in the filter's *_config.cc.
+#pragma once
+
+#include "config/xds/decode.h"
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace clew {
+
+using DecodeHttpFilter = Decoded<std::shared_ptr<const FilterFactory>>(std::string_view name, const google::protobuf::Message& config);
+using DecodeNetworkFilter = Decoded<std::shared_ptr<const NetworkFilterFactory>>(std::string_view name,
+                                                                               const google::protobuf::Message& config);
+using DecodeRouteConfig = Decoded<std::shared_ptr<const FilterRouteConfig>>(std::string_view name, const google::protobuf::Message& config);
+
+DecodeHttpFilter decode_metadata_exchange, decode_alpn;
+DecodeNetworkFilter decode_tcp_metadata_exchange;
+
+/// The full name of a message's type.
+std::string_view message_name(const google::protobuf::Message& message);
+
+}  // namespace clew
