@@ -38,7 +38,7 @@ Result<std::string> GrpcMessageReader::next(Buffer& in) {
   return std::exchange(message_, {});
 }
 
-std::string percent_decode(std::string_view text) {
+std::string decode_grpc_message(std::string_view text) {
   const auto digit = [](char c) {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;

@@ -44,7 +44,7 @@ class GrpcMessageReader {
 };
 
 /// grpc-message is percent-encoded UTF-8; what is not an escape stays as it is.
-std::string percent_decode(std::string_view text);
+std::string decode_grpc_message(std::string_view text);
 /// «100m»; at most 8 digits, in the finest unit that fits. REQUIRES: timeout > 0.
 std::string grpc_timeout(Duration timeout);
 /// The status of an answer that is bare HTTP (doc/http-grpc-status-mapping.md of grpc).

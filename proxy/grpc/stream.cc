@@ -136,7 +136,7 @@ struct GrpcStream::Impl {
     if (!code) return false;
     const auto number = parse_uint(*code);
     finish(number && *number <= UINT32_MAX ? static_cast<std::uint32_t>(*number) : GrpcCode::unknown,
-           percent_decode(headers->get(HeaderId::grpc_message).value_or("")));
+           decode_grpc_message(headers->get(HeaderId::grpc_message).value_or("")));
     return true;
   }
 

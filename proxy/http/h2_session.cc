@@ -46,6 +46,12 @@ bool unique_value(HeaderId id) {
 struct H2Session::Callbacks {
   static H2Session& self(void* user) { return *static_cast<H2Session*>(user); }
 
+  static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
+    if (head->type != NGHTTP2_PRIORITY) return 0;  // nghttp2 reads over it and tells nobody else
+    H2Session& s = self(user);
+    return s.accounting_.priority() ? 0 : s.flood("priorities");
+  }
+
   static int begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     return self(user).begin_block(frame->hd.stream_id, frame->headers.cat == NGHTTP2_HCAT_REQUEST);
   }
@@ -96,8 +102,6 @@ struct H2Session::Callbacks {
       }
       case NGHTTP2_WINDOW_UPDATE:
         return s.accounting_.window_update() ? 0 : s.flood("window updates");
-      case NGHTTP2_PRIORITY:
-        return s.accounting_.priority() ? 0 : s.flood("priorities");
       case NGHTTP2_SETTINGS:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK) return 0;
         if (!s.accounting_.settings(s.now_)) return s.flood("settings");
@@ -121,6 +125,7 @@ struct H2Session::Callbacks {
     if (H2Stream* stream = frame->hd.stream_id ? s.find(frame->hd.stream_id) : nullptr; stream && stream->error == Errc::ok) {
       stream->error = Errc::http_bad_message;
       stream->on_received();
+      if (!s.accounting_.premature_reset()) return s.flood("malformed frames");
     }
     return 0;
   }
@@ -142,8 +147,11 @@ struct H2Session::Callbacks {
       case NGHTTP2_RST_STREAM:
         // The codes of our own resets are others: this one the peer provoked.
         if (frame->rst_stream.error_code == NGHTTP2_PROTOCOL_ERROR || frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR ||
-            frame->rst_stream.error_code == NGHTTP2_STREAM_CLOSED || frame->rst_stream.error_code == NGHTTP2_FRAME_SIZE_ERROR)
-          if (!s.accounting_.premature_reset()) s.flood("provoked resets");  // its GOAWAY is next
+            frame->rst_stream.error_code == NGHTTP2_STREAM_CLOSED || frame->rst_stream.error_code == NGHTTP2_FRAME_SIZE_ERROR) {
+          const H2Stream* stream = s.find(frame->hd.stream_id);
+          const bool counted = stream && stream->error == Errc::http_bad_message;
+          if (!counted && !s.accounting_.premature_reset()) s.flood("provoked resets");  // its GOAWAY is next
+        }
         return 0;
       case NGHTTP2_GOAWAY:
         if (frame->goaway.error_code != NGHTTP2_NO_ERROR && s.failed_ == Errc::ok) s.failed_ = Errc::http_bad_message;
@@ -201,6 +209,7 @@ struct H2Session::Callbacks {
   static nghttp2_session_callbacks* make() {
     nghttp2_session_callbacks* callbacks = nullptr;
     if (nghttp2_session_callbacks_new(&callbacks) != 0) throw std::bad_alloc();
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, invalid_header);
