@@ -34,15 +34,14 @@ Task<Codec> sniff(HttpService service, Transport& transport, const HttpConnectio
 
 }  // namespace
 
-Task<void> serve_http(HttpService service, Transport& transport, const ConnectionInfo& connection, const HttpConnectionManager& hcm,
-                      DrainSignal& drain) {
+Task<void> serve_http(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
+                      const HttpConnectionManager& hcm, DrainSignal& drain) {
   HttpServerStats& stats = service.stats;
   const TimePoint start = service.worker.clock().now();
   stats.downstream_cx_total.add();
   stats.downstream_cx_active.add();
   using Setting = HttpConnectionManager::Codec;
   Codec codec = hcm.codec == Setting::http2 ? Codec::http2 : Codec::http1;
-  Buffer initial;
   if (hcm.codec == Setting::automatic) {
     if (connection.tls && connection.tls->alpn == "h2") codec = Codec::http2;
     else codec = co_await sniff(service, transport, hcm, initial);
@@ -54,6 +53,47 @@ Task<void> serve_http(HttpService service, Transport& transport, const Connectio
   stats.downstream_cx_destroy.add();
   const auto length = std::chrono::duration<double, std::milli>(service.worker.clock().now() - start);
   stats.downstream_cx_length_ms.record(length.count());
+}
+
+void HttpServerStats::collect(std::string_view prefix, StatSink& sink) const {
+  static constexpr std::pair<std::string_view, Counter HttpServerStats::*> counters[] = {
+      {"downstream_cx_total", &HttpServerStats::downstream_cx_total},
+      {"downstream_cx_destroy", &HttpServerStats::downstream_cx_destroy},
+      {"downstream_cx_http1_total", &HttpServerStats::downstream_cx_http1_total},
+      {"downstream_cx_http2_total", &HttpServerStats::downstream_cx_http2_total},
+      {"downstream_cx_protocol_error", &HttpServerStats::downstream_cx_protocol_error},
+      {"downstream_cx_idle_timeout", &HttpServerStats::downstream_cx_idle_timeout},
+      {"downstream_cx_max_duration_reached", &HttpServerStats::downstream_cx_max_duration_reached},
+      {"downstream_cx_drain_close", &HttpServerStats::downstream_cx_drain_close},
+      {"downstream_rq_total", &HttpServerStats::downstream_rq_total},
+      {"downstream_rq_http1_total", &HttpServerStats::downstream_rq_http1_total},
+      {"downstream_rq_http2_total", &HttpServerStats::downstream_rq_http2_total},
+      {"downstream_rq_1xx", &HttpServerStats::downstream_rq_1xx},
+      {"downstream_rq_2xx", &HttpServerStats::downstream_rq_2xx},
+      {"downstream_rq_3xx", &HttpServerStats::downstream_rq_3xx},
+      {"downstream_rq_4xx", &HttpServerStats::downstream_rq_4xx},
+      {"downstream_rq_5xx", &HttpServerStats::downstream_rq_5xx},
+      {"downstream_rq_completed", &HttpServerStats::downstream_rq_completed},
+      {"downstream_rq_rx_reset", &HttpServerStats::downstream_rq_rx_reset},
+      {"downstream_rq_tx_reset", &HttpServerStats::downstream_rq_tx_reset},
+      {"downstream_rq_timeout", &HttpServerStats::downstream_rq_timeout},
+      {"downstream_rq_idle_timeout", &HttpServerStats::downstream_rq_idle_timeout},
+      {"downstream_rq_max_duration_reached", &HttpServerStats::downstream_rq_max_duration_reached},
+      {"downstream_rq_too_large", &HttpServerStats::downstream_rq_too_large},
+      {"no_route", &HttpServerStats::no_route},
+      {"rs_too_large", &HttpServerStats::rs_too_large},
+  };
+  std::string name(prefix);
+  const std::size_t length = name.append(1, '.').size();
+  const auto named = [&](std::string_view last) -> const std::string& {
+    name.resize(length);
+    return name.append(last);
+  };
+  for (const auto& [last, counter] : counters) sink.counter(named(last), (this->*counter).value());
+  sink.gauge(named("downstream_cx_active"), downstream_cx_active.value());
+  sink.gauge(named("downstream_rq_active"), downstream_rq_active.value());
+  sink.histogram(named("downstream_rq_time"), downstream_rq_time);
+  sink.histogram(named("downstream_cx_length_ms"), downstream_cx_length_ms);
 }
 
 }  // namespace clew

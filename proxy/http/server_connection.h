@@ -22,6 +22,9 @@ struct HttpServerStats {
       downstream_rq_3xx, downstream_rq_4xx, downstream_rq_5xx, downstream_rq_completed, downstream_rq_rx_reset, downstream_rq_tx_reset,
       downstream_rq_timeout, downstream_rq_idle_timeout, downstream_rq_max_duration_reached, downstream_rq_too_large, no_route, rs_too_large;
   Histogram downstream_rq_time, downstream_cx_length_ms;
+
+  /// prefix: «http.STAT_PREFIX».
+  void collect(std::string_view prefix, StatSink& sink) const;
 };
 
 /// What a server connection works with; everything outlives the connection.
@@ -33,9 +36,9 @@ struct HttpService {
 };
 
 /// Serves until the peer leaves, an error, idle timeout or drain. Codec automatic: TLS ALPN «h2», else the first bytes
-/// (PRI preface), decide. Closes the transport.
-Task<void> serve_http(HttpService service, Transport& transport, const ConnectionInfo& connection, const HttpConnectionManager& hcm,
-                      DrainSignal& drain);
+/// (PRI preface), decide. initial: bytes that were read from the transport already. Closes the transport.
+Task<void> serve_http(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
+                      const HttpConnectionManager& hcm, DrainSignal& drain);
 Task<void> serve_http1(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
                        const HttpConnectionManager& hcm, DrainSignal& drain);
 Task<void> serve_http2(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
