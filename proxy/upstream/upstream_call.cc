@@ -40,6 +40,7 @@ UpstreamCall::UpstreamCall(ClusterManager& clusters, std::shared_ptr<ClusterStat
     over_ = true;
     abort(cause);
   };
+  if (stream.canceled != Errc::ok) stream.abandon(stream.canceled);
 }
 
 UpstreamCall::~UpstreamCall() { leave(); }
@@ -92,7 +93,8 @@ Task<UpstreamCall::Answer> UpstreamCall::run(std::shared_ptr<UpstreamCall> call,
 
 Task<std::optional<TryFailure>> UpstreamCall::try_once(ResponseWriter& writer) {
   Stream& stream = *stream_;
-  if (!over_) aborted_ = Errc::ok;
+  if (over_) co_return TryFailure{aborted_, {}};
+  aborted_ = Errc::ok;
   ++stream.info.attempts;
   if (stream.virtual_host && stream.virtual_host->include_request_attempt_count)
     stream.request.headers.set(HeaderId::x_envoy_attempt_count, fmt::format_int(stream.info.attempts).str());
@@ -122,7 +124,6 @@ Host* UpstreamCall::draw() {
 }
 
 Task<std::optional<TryFailure>> UpstreamCall::take_lease(Lease& lease) {
-  if (over_) co_return TryFailure{aborted_, {}};
   endpoint_.reset();
   Host* const host = draw();
   if (!host) co_return TryFailure{Errc::no_healthy_upstream, {}};
