@@ -49,5 +49,5 @@ endif()
 set(CLEW_WARNINGS -Wall -Wextra -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CLEW_SANITIZE)
   # g++ 12 sees uninitialised values and overflows in the code that sanitizers add.
-  list(APPEND CLEW_WARNINGS -Wno-maybe-uninitialized -Wno-stringop-overflow)
+  list(APPEND CLEW_WARNINGS -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-mismatched-new-delete)
 endif()
