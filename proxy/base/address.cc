@@ -7,8 +7,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <charconv>
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 
 namespace clew {
 
@@ -71,10 +73,24 @@ bool IpAddress::is_private() const {
   return bytes_[0] == 10 || (bytes_[0] == 172 && (bytes_[1] & 0xf0) == 16) || (bytes_[0] == 192 && bytes_[1] == 168);
 }
 
-std::string IpAddress::to_string() const {
+void IpAddress::append_to(std::string& out) const {
   char text[INET6_ADDRSTRLEN];
-  inet_ntop(v4_ ? AF_INET : AF_INET6, bytes_.data(), text, sizeof text);
-  return text;
+  if (v4_) {
+    char* at = text;
+    for (int i = 0; i < 4; ++i) {
+      if (i) *at++ = '.';
+      at = std::to_chars(at, std::end(text), bytes_[static_cast<std::size_t>(i)]).ptr;
+    }
+    out.append(text, at);
+  } else {
+    out += inet_ntop(AF_INET6, bytes_.data(), text, sizeof text);
+  }
+}
+
+std::string IpAddress::to_string() const {
+  std::string out;
+  append_to(out);
+  return out;
 }
 
 bool Cidr::contains(const IpAddress& address) const {
@@ -156,10 +172,23 @@ std::size_t Address::to_sockaddr(sockaddr_storage& storage) const {
   return sizeof in;
 }
 
+void Address::append_to(std::string& out) const {
+  if (path_) {
+    out += *path_;
+    return;
+  }
+  if (!ip_.is_v4()) out += '[';
+  ip_.append_to(out);
+  if (!ip_.is_v4()) out += ']';
+  char digits[6];
+  out += ':';
+  out.append(digits, std::to_chars(digits, std::end(digits), port_).ptr);
+}
+
 std::string Address::to_string() const {
-  if (path_) return *path_;
-  const std::string port = ':' + std::to_string(port_);
-  return ip_.is_v4() ? ip_.to_string() + port : '[' + ip_.to_string() + ']' + port;
+  std::string out;
+  append_to(out);
+  return out;
 }
 
 std::size_t Address::hash() const noexcept {

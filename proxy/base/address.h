@@ -30,6 +30,7 @@ class IpAddress {
   /// 4 or 16 bytes.
   std::string_view bytes() const { return {reinterpret_cast<const char*>(bytes_.data()), v4_ ? 4u : 16u}; }
   std::string to_string() const;
+  void append_to(std::string& out) const;
 
   friend bool operator==(const IpAddress&, const IpAddress&) = default;
 
@@ -65,6 +66,7 @@ class Address {
   std::size_t to_sockaddr(sockaddr_storage& storage) const;
   /// «1.2.3.4:80», «[::1]:80», or the path: as Envoy prints addresses.
   std::string to_string() const;
+  void append_to(std::string& out) const;
 
   friend bool operator==(const Address& a, const Address& b) {
     return a.port_ == b.port_ && a.ip_ == b.ip_ && a.path() == b.path();

@@ -180,8 +180,8 @@ void append_group(std::string& out, const StatSnapshot& snapshot, const std::str
   for (const Sample& sample : samples) {
     const Entry& entry = sample.item->second;
     switch (entry.kind) {
-      case Kind::counter: put(out, "{}{{{}}} {}\n", name, sample.labels, entry.number); break;
-      case Kind::gauge: put(out, "{}{{{}}} {}\n", name, sample.labels, static_cast<std::int64_t>(entry.number)); break;
+      case Kind::counter:
+      case Kind::gauge: put(out, "{}{{{}}} {}\n", name, sample.labels, entry.number); break;
       case Kind::text: put(out, "{}{{{}}} 0\n", name, sample.labels); break;
       case Kind::histogram: append_histogram(out, name, sample.labels, snapshot.distribution(entry)); break;
     }
@@ -197,8 +197,8 @@ std::string stats_text(const StatSnapshot& snapshot, const StatQuery& query) {
     out += item->first;
     switch (entry.kind) {
       case Kind::text: put(out, ": \"{}\"", snapshot.text(entry)); break;
-      case Kind::counter: put(out, ": {}", entry.number); break;
-      case Kind::gauge: put(out, ": {}", static_cast<std::int64_t>(entry.number)); break;
+      case Kind::counter:
+      case Kind::gauge: put(out, ": {}", entry.number); break;
       case Kind::histogram:
         out += ':';
         append_histogram_text(out, snapshot.distribution(entry), query.buckets);
@@ -223,7 +223,6 @@ std::string stats_json(const StatSnapshot& snapshot, const StatQuery& query) {
     append_json_string(out, item->first);
     out += ",\"value\":";
     if (entry.kind == Kind::text) append_json_string(out, snapshot.text(entry));
-    else if (entry.kind == Kind::gauge) put(out, "{}", static_cast<std::int64_t>(entry.number));
     else put(out, "{}", entry.number);
     out += '}';
   }

@@ -1,4 +1,5 @@
 // A snapshot as text: Envoy's «name: value» lines, its JSON, and the Prometheus exposition exactly as Envoy prints it.
+// Gauges come out as unsigned 64 bits, which is what Envoy's are.
 #pragma once
 
 #include "proxy/stats/stat_snapshot.h"

@@ -60,8 +60,9 @@ TEST_CASE("arguments of a line that is not written are not evaluated") {
 TEST_CASE("formats") {
   CHECK_FALSE(log::set_format(""));
   REQUIRE(log::set_format("%l|envoy %n|%v|%g"));
-  CHECK(captured([] { CLEW_LOG(upstream, warning, "no {} for {}", "host", 7); }) ==
-        "warning|envoy upstream|no host for 7|test/unit/proxy/base/log_test.cc\n");
+  const std::string line = captured([] { CLEW_LOG(upstream, warning, "no {} for {}", "host", 7); });
+  CHECK_THAT(line, Catch::StartsWith("warning|envoy upstream|no host for 7|"));
+  CHECK_THAT(line, Catch::EndsWith("test/unit/proxy/base/log_test.cc\n"));
   REQUIRE(log::set_format("{\"m\":\"%j\"}"));
   CHECK(captured([] { CLEW_LOG(main, error, "a\"b\\c\n\x01"); }) == "{\"m\":\"a\\\"b\\\\c\\n\\u0001\"}\n");
   REQUIRE(log::set_format("%_"));

@@ -12,7 +12,7 @@ StatSnapshot sample() {
   snapshot.counter("cluster.a;.upstream_rq_503", 0);
   snapshot.counter("cluster-x", 1);
   snapshot.gauge("server.state", 0);
-  snapshot.gauge("a.negative", -4);
+  snapshot.gauge("a.version", static_cast<std::int64_t>(15274230365318697128u));
   snapshot.text("cluster_manager.cds.version_text", "v\"1\n");
   Histogram histogram;
   histogram.record(3);
@@ -41,7 +41,7 @@ TEST_CASE("nothing renders as nothing") {
 TEST_CASE("text: texts, then numbers, then histograms, by name") {
   CHECK(stats_text(sample(), {}) ==
         "cluster_manager.cds.version_text: \"v\"1\n\"\n"
-        "a.negative: -4\n"
+        "a.version: 15274230365318697128\n"
         "cluster.a;.upstream_rq_200: 3\n"
         "cluster.a;.upstream_rq_503: 0\n"
         "cluster-x: 1\n"
@@ -73,10 +73,10 @@ TEST_CASE("histograms by bucket") {
 
 TEST_CASE("JSON") {
   StatQuery query;
-  query.filter = [](std::string_view name) { return name.find("cluster_manager") == 0 || name == "a.negative" || name == "cluster.a;.empty"; };
+  query.filter = [](std::string_view name) { return name.find("cluster_manager") == 0 || name == "a.version" || name == "cluster.a;.empty"; };
   CHECK_THAT(stats_json(sample(), query),
              Catch::StartsWith("{\"stats\":[{\"name\":\"cluster_manager.cds.version_text\",\"value\":\"v\\\"1\\u000a\"},"
-                               "{\"name\":\"a.negative\",\"value\":-4},"
+                               "{\"name\":\"a.version\",\"value\":15274230365318697128},"
                                "{\"histograms\":{\"supported_quantiles\":[0,25,50,75,90,95,99,99.5,99.9,100],\"computed_quantiles\":["
                                "{\"name\":\"cluster.a;.empty\",\"values\":[{\"cumulative\":null,\"interval\":null},"));
   CHECK_THAT(stats_json(sample(), query), Catch::EndsWith("]}]}}]}"));
@@ -92,8 +92,8 @@ TEST_CASE("Prometheus: counters, gauges, histograms, each group under its type")
                                "envoy_cluster_upstream_rq{cluster_name=\"a\",response_code=\"503\"} 0\n"
                                "# TYPE envoy_cluster_x counter\n"
                                "envoy_cluster_x{} 1\n"
-                               "# TYPE envoy_a_negative gauge\n"
-                               "envoy_a_negative{} -4\n"
+                               "# TYPE envoy_a_version gauge\n"
+                               "envoy_a_version{} 15274230365318697128\n"
                                "# TYPE envoy_server_state gauge\n"
                                "envoy_server_state{} 0\n"
                                "# TYPE envoy_cluster_empty histogram\n"

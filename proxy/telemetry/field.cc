@@ -1,0 +1,354 @@
+#include "proxy/telemetry/field.h"
+
+#include "config/snapshot/cluster.h"
+#include "proxy/base/encoding.h"
+#include "proxy/base/strings.h"
+#include "proxy/http/message.h"
+#include "proxy/net/connection_info.h"
+#include "proxy/telemetry/time_format.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+namespace clew {
+
+namespace {
+
+using Op = FormatItem::Op;
+using Optional = std::optional<Duration>;
+
+FieldValue text(std::string_view value) { return value.empty() ? FieldValue() : FieldValue(value); }
+
+FieldValue number(std::uint64_t value) { return FieldValue::of(static_cast<std::int64_t>(value)); }
+
+FieldValue milliseconds(const Optional& value) {
+  return value ? FieldValue::of(std::chrono::duration_cast<std::chrono::milliseconds>(*value).count()) : FieldValue();
+}
+
+/// Envoy keeps such texts in one word.
+FieldValue one_word(std::string_view value, std::string& scratch) {
+  constexpr std::string_view space = " \t\n\v\f\r";
+  if (value.find_first_of(space) == value.npos) return text(value);
+  scratch = value;
+  for (char& c : scratch)
+    if (space.find(c) != space.npos) c = '_';
+  return FieldValue(scratch);
+}
+
+FieldValue joined(const std::vector<std::string>& values, std::string& scratch) {
+  if (values.size() == 1) return text(values[0]);
+  scratch.clear();
+  for (const std::string& value : values) {
+    if (!scratch.empty()) scratch += ',';
+    scratch += value;
+  }
+  return text(scratch);
+}
+
+FieldValue address(const Address& value, std::string& scratch) {
+  scratch.clear();
+  value.append_to(scratch);
+  return FieldValue(scratch);
+}
+
+FieldValue without_port(const Address& value, std::string& scratch) {
+  if (value.is_pipe()) return FieldValue(value.path());
+  scratch.clear();
+  value.ip().append_to(scratch);
+  return FieldValue(scratch);
+}
+
+FieldValue port(const Address& value) { return value.is_pipe() ? FieldValue() : number(value.port()); }
+
+std::optional<std::string_view> request_header(const RequestHead* head, std::string_view name) {
+  if (!head || name.empty()) return {};
+  const auto pseudo = [](std::string_view value) { return value.empty() ? std::nullopt : std::optional(value); };
+  if (name == ":method") return pseudo(head->method);
+  if (name == ":path") return pseudo(head->path);
+  if (name == ":authority" || name == "host") return pseudo(head->authority);
+  if (name == ":scheme") return pseudo(head->scheme);
+  return head->headers.get(name);
+}
+
+std::optional<std::string_view> header(const HeaderMap* headers, std::string_view name) {
+  return headers && !name.empty() ? headers->get(name) : std::nullopt;
+}
+
+FieldValue first_of(std::optional<std::string_view> value, std::optional<std::string_view> alternative) {
+  if (!value) value = alternative;
+  return value ? FieldValue(*value) : FieldValue();
+}
+
+FieldValue response_header(const FormatItem& item, const FormatContext& context, std::string& scratch) {
+  if (item.text == ":status") {
+    if (context.info.response_code == 0) return {};
+    scratch = std::to_string(context.info.response_code);
+    return FieldValue(scratch);
+  }
+  const HeaderMap* headers = context.response ? &context.response->headers : nullptr;
+  return first_of(header(headers, item.text), header(headers, item.alternative));
+}
+
+FieldValue path(const FormatItem& item, const FormatContext& context) {
+  const auto original = request_header(context.request, "x-envoy-original-path");
+  const auto current = request_header(context.request, ":path");
+  FieldValue value = item.alternative == "orig" ? first_of(original, {}) : item.alternative == "path" ? first_of(current, {}) : first_of(original, current);
+  if (item.text == "nq") value.text = value.text.substr(0, value.text.find('?'));
+  return value;
+}
+
+FieldValue query_parameter(const FormatItem& item, const FormatContext& context) {
+  std::string_view rest = request_header(context.request, ":path").value_or("");
+  const std::size_t mark = rest.find('?');
+  if (mark == rest.npos) return {};
+  for (rest.remove_prefix(mark + 1); !rest.empty();) {
+    const std::size_t end = std::min(rest.find('&'), rest.size());
+    const std::string_view pair = rest.substr(0, end);
+    const std::size_t equals = std::min(pair.find('='), pair.size());
+    if (pair.substr(0, equals) == item.text) return FieldValue(pair.substr(std::min(equals + 1, pair.size())));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return {};
+}
+
+Optional instant(FormatItem::Instant which, const StreamInfo& info) {
+  using I = FormatItem::Instant;
+  switch (which) {
+    case I::request_first_byte: return Duration::zero();
+    case I::request_last_byte: return info.request_complete;
+    case I::upstream_first_byte_sent: return info.upstream_first_byte_sent;
+    case I::upstream_last_byte_sent: return info.upstream_last_byte_sent;
+    case I::upstream_first_byte_received: return info.upstream_first_byte_received;
+    case I::upstream_last_byte_received: return info.upstream_last_byte_received;
+    case I::response_first_byte: return info.response_first_byte_sent;
+    case I::response_last_byte: return info.complete;
+  }
+  return {};
+}
+
+FieldValue between(const FormatItem& item, const StreamInfo& info) {
+  const Optional from = instant(item.from, info), to = instant(item.to, info);
+  return from && to && *to >= *from ? FieldValue::of((*to - *from).count() / item.unit_ns) : FieldValue();
+}
+
+/// RFC status codes by number, as Envoy and gRPC spell them.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 17> grpc_names{{{"OK", "OK"},
+                                                                                    {"Canceled", "CANCELLED"},
+                                                                                    {"Unknown", "UNKNOWN"},
+                                                                                    {"InvalidArgument", "INVALID_ARGUMENT"},
+                                                                                    {"DeadlineExceeded", "DEADLINE_EXCEEDED"},
+                                                                                    {"NotFound", "NOT_FOUND"},
+                                                                                    {"AlreadyExists", "ALREADY_EXISTS"},
+                                                                                    {"PermissionDenied", "PERMISSION_DENIED"},
+                                                                                    {"ResourceExhausted", "RESOURCE_EXHAUSTED"},
+                                                                                    {"FailedPrecondition", "FAILED_PRECONDITION"},
+                                                                                    {"Aborted", "ABORTED"},
+                                                                                    {"OutOfRange", "OUT_OF_RANGE"},
+                                                                                    {"Unimplemented", "UNIMPLEMENTED"},
+                                                                                    {"Internal", "INTERNAL"},
+                                                                                    {"Unavailable", "UNAVAILABLE"},
+                                                                                    {"DataLoss", "DATA_LOSS"},
+                                                                                    {"Unauthenticated", "UNAUTHENTICATED"}}};
+
+std::uint64_t grpc_status_of_http(std::uint32_t code) {
+  switch (code) {
+    case 400: return 13;
+    case 401: return 16;
+    case 403: return 7;
+    case 404: return 12;
+    case 429:
+    case 502:
+    case 503:
+    case 504: return 14;
+    default: return 2;
+  }
+}
+
+std::optional<std::uint64_t> grpc_status(const FormatContext& context) {
+  const std::string_view type = request_header(context.request, "content-type").value_or("");
+  constexpr std::string_view grpc = "application/grpc";
+  if (!type.starts_with(grpc) || (type.size() > grpc.size() && type[grpc.size()] != '+')) return {};
+  auto value = header(context.trailers, "grpc-status");
+  if (!value && context.response) value = context.response->headers.get("grpc-status");
+  if (value) return parse_uint(*value);
+  if (context.info.response_code == 0) return {};
+  return grpc_status_of_http(context.info.response_code);
+}
+
+FieldValue grpc_status_text(const FormatItem& item, const FormatContext& context, std::string& scratch) {
+  const auto status = grpc_status(context);
+  if (!status) return {};
+  if (*status < grpc_names.size()) return FieldValue(item.text == "SNAKE_STRING" ? grpc_names[*status].second : grpc_names[*status].first);
+  scratch = std::to_string(*status);
+  return FieldValue(scratch);
+}
+
+FieldValue server_name(std::string_view name, std::string& scratch) {
+  scratch = name;
+  for (char& c : scratch)
+    if (!((ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_')) c = '_';
+  return text(scratch);
+}
+
+FieldValue cluster_name(const StreamInfo& info, bool raw) {
+  if (info.cluster) return text(raw || info.cluster->alt_stat_name.empty() ? info.cluster->name : info.cluster->alt_stat_name);
+  return info.flags.has(ResponseFlag::no_cluster_found) ? FieldValue() : text(info.upstream_cluster);
+}
+
+std::string_view host_name() {
+  static const std::string name = [] {
+    char buffer[256] = {};
+    return std::string(gethostname(buffer, sizeof buffer - 1) == 0 ? buffer : "-");
+  }();
+  return name;
+}
+
+FieldValue unique_id(std::string& scratch) {
+  std::array<std::uint64_t, 2> bits{};
+  if (getrandom(bits.data(), sizeof bits, 0) != sizeof bits) return {};
+  const auto id = uuid_v4(bits[0], bits[1]);
+  scratch.assign(id.begin(), id.end());
+  return FieldValue(scratch);
+}
+
+FieldValue upstream_field(const FormatItem& item, const StreamInfo& info, std::string& scratch) {
+  switch (item.op) {
+    case Op::upstream_host:
+    case Op::upstream_host_name:
+    case Op::upstream_remote_address: return info.upstream_remote ? address(*info.upstream_remote, scratch) : FieldValue();
+    case Op::upstream_remote_address_without_port:
+      return info.upstream_remote ? without_port(*info.upstream_remote, scratch) : FieldValue();
+    case Op::upstream_remote_port: return info.upstream_remote ? port(*info.upstream_remote) : FieldValue();
+    case Op::upstream_local_address: return info.upstream_local ? address(*info.upstream_local, scratch) : FieldValue();
+    case Op::upstream_local_address_without_port:
+      return info.upstream_local ? without_port(*info.upstream_local, scratch) : FieldValue();
+    case Op::upstream_local_port: return info.upstream_local ? port(*info.upstream_local) : FieldValue();
+    case Op::upstream_cluster: return cluster_name(info, false);
+    case Op::upstream_cluster_raw: return cluster_name(info, true);
+    case Op::upstream_transport_failure_reason: return one_word(info.upstream_transport_failure_reason, scratch);
+    case Op::upstream_request_attempt_count: return number(info.attempts);
+    case Op::upstream_protocol: return text(info.upstream_protocol);
+    case Op::upstream_tls_version: return text(info.upstream_tls_version);
+    case Op::upstream_tls_cipher: return text(info.upstream_tls_cipher);
+    case Op::upstream_peer_uri_san: return text(info.upstream_peer_san);
+    case Op::upstream_wire_bytes_received: return number(info.upstream_bytes_received);
+    case Op::upstream_wire_bytes_sent: return number(info.upstream_bytes_sent);
+    default: return {};  // not recorded
+  }
+}
+
+FieldValue certificate_field(const FormatItem& item, const TlsInfo& tls, std::string& scratch) {
+  if (item.op == Op::downstream_local_uri_san) return tls.local ? joined(tls.local->uri_sans, scratch) : FieldValue();
+  if (item.op == Op::downstream_local_subject) return tls.local ? text(tls.local->subject) : FieldValue();
+  if (!tls.peer) return {};
+  const CertificateInfo& peer = *tls.peer;
+  switch (item.op) {
+    case Op::downstream_peer_uri_san: return joined(peer.uri_sans, scratch);
+    case Op::downstream_peer_dns_san: return joined(peer.dns_sans, scratch);
+    case Op::downstream_peer_subject: return text(peer.subject);
+    case Op::downstream_peer_issuer: return text(peer.issuer);
+    case Op::downstream_peer_serial: return text(peer.serial);
+    case Op::downstream_peer_fingerprint_256: return text(peer.sha256);
+    case Op::downstream_peer_cert_v_start: return text(peer.valid_from);
+    case Op::downstream_peer_cert_v_end: return text(peer.valid_until);
+    default: return {};
+  }
+}
+
+FieldValue connection_field(const FormatItem& item, const ConnectionInfo& connection, std::string& scratch) {
+  switch (item.op) {
+    case Op::downstream_local_address: return address(connection.local, scratch);
+    case Op::downstream_local_address_without_port: return without_port(connection.local, scratch);
+    case Op::downstream_local_port: return port(connection.local);
+    case Op::downstream_remote_address: return address(connection.remote, scratch);
+    case Op::downstream_remote_address_without_port: return without_port(connection.remote, scratch);
+    case Op::downstream_remote_port: return port(connection.remote);
+    case Op::downstream_direct_remote_address: return address(connection.direct_remote, scratch);
+    case Op::downstream_direct_remote_address_without_port: return without_port(connection.direct_remote, scratch);
+    case Op::downstream_direct_remote_port: return port(connection.direct_remote);
+    case Op::requested_server_name: return server_name(connection.server_name, scratch);
+    case Op::connection_id: return number(connection.id);
+    case Op::filter_chain_name: return connection.chain ? text(connection.chain->name) : FieldValue();
+    default: break;
+  }
+  if (!connection.tls) return {};
+  switch (item.op) {
+    case Op::downstream_handshake_duration: return milliseconds(connection.handshake_time);
+    case Op::downstream_tls_version: return text(connection.tls->version);
+    case Op::downstream_tls_cipher: return text(connection.tls->cipher);
+    case Op::downstream_tls_session_id: return text(connection.tls->session_id);
+    default: return certificate_field(item, *connection.tls, scratch);
+  }
+}
+
+FieldValue value_of(const FormatItem& item, const FormatContext& context, std::string& scratch) {
+  const StreamInfo& info = context.info;
+  switch (item.op) {
+    case Op::literal: return FieldValue(item.text);
+    case Op::start_time:
+    case Op::emit_time:
+      scratch.clear();
+      append_time(scratch, item.text, item.op == Op::start_time ? info.start_wall : context.wall);
+      return FieldValue(scratch);
+    case Op::duration: return milliseconds(info.complete ? *info.complete : context.now - info.start);
+    case Op::request_duration: return milliseconds(info.request_complete);
+    case Op::request_tx_duration: return milliseconds(info.upstream_last_byte_sent);
+    case Op::response_duration: return milliseconds(info.upstream_first_byte_received);
+    case Op::response_tx_duration:
+      if (!info.complete || !info.upstream_first_byte_received) return {};
+      return milliseconds(*info.complete - *info.upstream_first_byte_received);
+    case Op::common_duration: return between(item, info);
+    case Op::bytes_received: return number(info.bytes_received);
+    case Op::bytes_sent: return number(info.bytes_sent);
+    case Op::protocol: return text(info.protocol);
+    case Op::response_code: return number(info.response_code);
+    case Op::response_code_details:
+      return item.text.empty() ? one_word(info.response_code_details, scratch) : text(info.response_code_details);
+    case Op::connection_termination_details: return text(info.connection_termination_details);
+    case Op::response_flags:
+    case Op::response_flags_long:
+      scratch.clear();
+      info.flags.append_to(scratch, item.op == Op::response_flags_long);
+      return FieldValue(scratch);
+    case Op::request_header:
+      return first_of(request_header(context.request, item.text), request_header(context.request, item.alternative));
+    case Op::request_header_without_query: {
+      FieldValue value = first_of(request_header(context.request, item.text), request_header(context.request, item.alternative));
+      value.text = value.text.substr(0, value.text.find('?'));
+      return value;
+    }
+    case Op::response_header: return response_header(item, context, scratch);
+    case Op::response_trailer: return first_of(header(context.trailers, item.text), header(context.trailers, item.alternative));
+    case Op::path: return path(item, context);
+    case Op::query_params: return query_parameter(item, context);
+    case Op::route_name: return text(info.route_name);
+    case Op::virtual_host_name: return text(info.virtual_host_name);
+    case Op::stream_id: return text(info.request_id);
+    case Op::trace_id: return text(info.trace_id);
+    case Op::grpc_status: return grpc_status_text(item, context, scratch);
+    case Op::grpc_status_number: {
+      const auto status = grpc_status(context);
+      return status ? number(*status) : FieldValue();
+    }
+    case Op::hostname: return FieldValue(host_name());
+    case Op::access_log_type: return FieldValue(context.log_type);
+    case Op::unique_id: return unique_id(scratch);
+    default: break;
+  }
+  if (context.connection)
+    if (const FieldValue value = connection_field(item, *context.connection, scratch); value.kind != FieldValue::Kind::none) return value;
+  return upstream_field(item, info, scratch);
+}
+
+}  // namespace
+
+FieldValue field_value(const FormatItem& item, const FormatContext& context, std::string& scratch) {
+  FieldValue value = value_of(item, context, scratch);
+  if (item.max_length && value.kind == FieldValue::Kind::text) value.text = value.text.substr(0, *item.max_length);
+  return value;
+}
+
+}  // namespace clew
