@@ -1,0 +1,268 @@
+#include "proxy/app.h"
+
+#include "config/bootstrap/static_resources.h"
+#include "filters/peer_metadata.h"
+#include "filters/registry.h"
+#include "proxy/base/log.h"
+
+#include <boost/asio/signal_set.hpp>
+#include <fmt/format.h>
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <csignal>
+#include <malloc.h>
+#include <thread>
+
+namespace clew {
+
+namespace {
+
+/// From the bootstrap's value to what workers ask.
+StatFilter stat_filter(const StatsConfig& config) {
+  using From = StatsConfig::Matching;
+  using To = StatFilter::Mode;
+  switch (config.matching) {
+    case From::all: return {To::all, {}};
+    case From::none: return {To::none, {}};
+    case From::inclusion: return {To::inclusion, config.patterns};
+    case From::exclusion: return {To::exclusion, config.patterns};
+  }
+  return {};
+}
+
+constexpr unsigned control_index = 255;  // the last byte of its connections' and streams' ids
+
+/// What comes together on the control thread out of the workers' answers.
+template <class Part>
+struct Gathered {
+  std::vector<Part> parts;
+  std::size_t missing = 0;
+  Event complete;
+};
+
+/// Runs `ask` on every worker and waits for all answers.
+template <class Part, class Ask>
+Task<std::vector<Part>> gather(Worker& control, const std::vector<std::unique_ptr<WorkerRuntime>>& workers, Ask ask) {
+  auto gathered = std::make_shared<Gathered<Part>>();
+  gathered->missing = workers.size();
+  for (const auto& runtime : workers) {
+    runtime->worker().post([gathered, ask, &control, runtime = runtime.get()] {
+      auto part = std::make_shared<Part>(ask(*runtime));
+      control.post([gathered, part] {
+        gathered->parts.push_back(std::move(*part));
+        if (--gathered->missing == 0) gathered->complete.notify();
+      });
+    });
+  }
+  while (gathered->missing > 0) co_await gathered->complete.wait();
+  std::vector<Part> parts = std::move(gathered->parts);
+  co_return parts;
+}
+
+void add_endpoints(const ClusterState& cluster, ClusterEndpointTotals& totals) {
+  auto& endpoints = totals[cluster.cluster()->name];
+  cluster.for_each_host([&](const Host& host) {
+    EndpointTotals& to = endpoints[host.state->address.to_string()];
+    const EndpointStats& from = host.state->stats;
+    to.cx_active += static_cast<std::uint64_t>(from.cx_active.value());
+    to.rq_active += static_cast<std::uint64_t>(from.rq_active.value());
+    to.cx_connect_fail += from.cx_connect_fail.value();
+    to.cx_total += from.cx_total.value();
+    to.rq_error += from.rq_error.value();
+    to.rq_success += from.rq_success.value();
+    to.rq_timeout += from.rq_timeout.value();
+    to.rq_total += from.rq_total.value();
+    to.ejected = host.state->shared && host.state->shared->ejected.load(std::memory_order_relaxed);
+  });
+}
+
+void merge(ClusterEndpointTotals& into, const ClusterEndpointTotals& from) {
+  for (const auto& [cluster, endpoints] : from) {
+    for (const auto& [address, totals] : endpoints) {
+      EndpointTotals& to = into[cluster][address];
+      to.cx_active += totals.cx_active;
+      to.rq_active += totals.rq_active;
+      to.cx_connect_fail += totals.cx_connect_fail;
+      to.cx_total += totals.cx_total;
+      to.rq_error += totals.rq_error;
+      to.rq_success += totals.rq_success;
+      to.rq_timeout += totals.rq_timeout;
+      to.rq_total += totals.rq_total;
+      to.ejected = to.ejected || totals.ejected;
+    }
+  }
+}
+
+unsigned worker_count(const CommandLine& options) {
+  const unsigned wanted = options.concurrency.value_or(std::thread::hardware_concurrency());
+  return std::clamp(wanted, 1u, control_index);
+}
+
+}  // namespace
+
+App::App(CommandLine options, Bootstrap bootstrap)
+    : options_(std::move(options)),
+      bootstrap_(std::move(bootstrap)),
+      logs_({.flush_interval = options_.file_flush_interval, .flush_bytes = options_.file_flush_min_size}),
+      connections_(static_cast<std::int64_t>(std::min<std::uint64_t>(bootstrap_.max_downstream_connections, INT64_MAX))),
+      stat_filter_(stat_filter(bootstrap_.stats)),
+      control_(control_index, clock_),
+      control_clusters_(control_, connector_, upstreams_),
+      control_forwarder_(control_clusters_),
+      xds_(control_, control_forwarder_, XdsSession::Options{bootstrap_.node.serialized, bootstrap_.ads ? bootstrap_.ads->cluster : ""},
+           default_filter_registry(), [](const auto&) {}, [this](Update update) { publish(update); }),
+      admin_(control_, *this) {
+  for (const auto& tag : bootstrap_.stats.tags)
+    if (std::string problem = tags_.add({tag.name, tag.regex, tag.fixed_value}); !problem.empty())
+      CLEW_LOG(config, warning, "stats tag {}: {}", tag.name, problem);
+}
+
+App::~App() = default;
+
+std::string App::load() {
+  set_local_node(bootstrap_.node.serialized);
+  if (bootstrap_.ads && !bootstrap_.ads->delta)
+    return "the bootstrap asks for state-of-the-world ADS: clew speaks delta ADS, unset ISTIO_DELTA_XDS=false for this proxy";
+  return add_static_resources(bootstrap_, xds_.store());
+}
+
+std::string App::start() {
+  // Every thread that allocates would get an arena of its own: two are enough for threads that mostly use their own slabs.
+  mallopt(M_ARENA_MAX, 2);
+  if (bootstrap_.admin_address)
+    if (std::string problem = admin_.start(*bootstrap_.admin_address); !problem.empty()) return problem;
+  const WorkerRuntime::Shared shared{clock_, upstreams_, connector_, logs_, connections_,
+                                     [this](const BindFailure& failure) { on_bind_failure(failure); }, options_.drain_time};
+  for (unsigned i = 0; i < worker_count(options_); ++i)
+    workers_.push_back(std::make_unique<WorkerRuntime>(i, shared));
+  xds_.store().start();
+  for (auto& runtime : workers_) runtime->start();
+  workers_started_ = true;
+  xds_.start();
+  return {};
+}
+
+int App::run() {
+  std::signal(SIGPIPE, SIG_IGN);
+  boost::asio::signal_set signals(control_.io(), SIGTERM, SIGINT);
+  signals.async_wait([this](const boost::system::error_code& error, int number) {
+    if (error) return;
+    CLEW_LOG(main, warning, "caught {}, exiting", number == SIGTERM ? "SIGTERM" : "SIGINT");
+    quit();
+  });
+  control_.run();
+  stop_workers();
+  return 0;
+}
+
+void App::publish(const Update& update) {
+  for (auto& runtime : workers_) runtime->worker().publish(update);
+  control_.publish(update);
+}
+
+/// On a worker's thread. Every worker fails alike; the first tells.
+void App::on_bind_failure(const BindFailure& failure) {
+  control_.post([this, failure] {
+    if (bind_failures_.insert(failure.listener + " " + failure.error).second)
+      CLEW_LOG(config, warning, "listener {}: {}", failure.listener, failure.error);
+  });
+}
+
+void App::quit() {
+  xds_.stop();
+  admin_.stop();
+  control_clusters_.close(Errc::canceled);
+  // One more turn of the loop lets what was closed come to its end.
+  control_.post([this] { control_.stop(); });
+}
+
+void App::stop_workers() {
+  for (auto& runtime : workers_) runtime->stop();
+  for (auto& runtime : workers_) runtime->join();
+}
+
+ServerState App::state() const {
+  if (draining_) return ServerState::draining;
+  if (!workers_started_) return ServerState::pre_initializing;
+  if (bootstrap_.ads && !config().initialized()) return ServerState::initializing;
+  return ServerState::live;
+}
+
+std::string App::version() const {
+#ifdef OPENSSL_IS_AWSLC
+  constexpr const char* tls_engine = "AWS-LC";
+#else
+  constexpr const char* tls_engine = "OpenSSL";
+#endif
+  return fmt::format("clew/{}/Clean/RELEASE/{}", CLEW_VERSION, tls_engine);
+}
+
+// ---- scraping ----
+
+void App::collect_server(StatSink& sink) const {
+  sink.gauge("server.state", static_cast<std::int64_t>(state()));
+  sink.gauge("server.live", state() == ServerState::live ? 1 : 0);
+  sink.gauge("server.uptime", std::chrono::duration_cast<std::chrono::seconds>(uptime()).count());
+  sink.gauge("server.concurrency", concurrency());
+  const struct mallinfo2 info = mallinfo2();
+  sink.gauge("server.memory_allocated", static_cast<std::int64_t>(info.uordblks + info.hblkhd));
+  sink.gauge("server.memory_heap_size", static_cast<std::int64_t>(info.arena + info.hblkhd));
+  sink.gauge("listener_manager.workers_started", workers_started_ ? 1 : 0);
+}
+
+Task<StatSnapshot> App::stats() {
+  const StatPredicate included = [this](std::string_view name) { return stat_filter_.includes(name); };
+  const auto ask = [included](const WorkerRuntime& runtime) {
+    StatSnapshot part(included);
+    runtime.collect(part);
+    return part;
+  };
+  std::vector<StatSnapshot> parts = co_await gather<StatSnapshot>(control_, workers_, ask);
+  StatSnapshot all(included);
+  collect_server(all);
+  config().stats().collect(all);
+  control_clusters_.collect(all);
+  collect_membership(*config().snapshot(), all);
+  logs_.collect(all);
+  for (const StatSnapshot& part : parts) all.merge(part);
+  co_return all;
+}
+
+Task<ClusterEndpointTotals> App::endpoint_stats() {
+  const auto ask = [](const WorkerRuntime& runtime) {
+    ClusterEndpointTotals part;
+    runtime.clusters().for_each([&](const ClusterState& cluster) { add_endpoints(cluster, part); });
+    return part;
+  };
+  std::vector<ClusterEndpointTotals> parts = co_await gather<ClusterEndpointTotals>(control_, workers_, ask);
+  ClusterEndpointTotals all;
+  control_clusters_.for_each([&](const ClusterState& cluster) { add_endpoints(cluster, all); });
+  for (const auto& part : parts) merge(all, part);
+  co_return all;
+}
+
+// ---- draining ----
+
+void App::drain_listeners(const DrainRequest& request) {
+  CLEW_LOG(main, warning, "draining {} listeners{}", request.inbound_only ? "inbound" : "all", request.graceful ? " gracefully" : "");
+  const bool keep_listening = request.graceful || request.skip_exit;
+  for (auto& runtime : workers_)
+    runtime->worker().post([runtime = runtime.get(), request, keep_listening] {
+      runtime->listeners().drain(request.inbound_only);
+      if (!keep_listening) runtime->listeners().stop_accepting(request.inbound_only);
+    });
+  if (!request.graceful || request.skip_exit) return;
+  if (drain_end_ && drain_end_->armed()) return;  // under way already
+  drain_end_.emplace(control_.timers(), [this, inbound_only = request.inbound_only] {
+    for (auto& runtime : workers_)
+      runtime->worker().post([runtime = runtime.get(), inbound_only] { runtime->listeners().stop_accepting(inbound_only); });
+  });
+  drain_end_->arm(options_.drain_time);
+}
+
+void App::reopen_logs() {
+  logs_.reopen();
+}
+
+}  // namespace clew
