@@ -200,13 +200,18 @@ def test_many_updates_under_traffic(mesh):
     assert set(traffic.answers) == {200}
 
 
+def logging_pods(mesh):
+    """Pods of these scenarios alone: a connection keeps the log format that its listener had when it was accepted."""
+    return mesh.pod("log-client"), mesh.pod("log-server", ports={"http": 8087})
+
+
 @both_proxies
 def test_access_log_as_json(mesh):
-    client, server = two(mesh)
+    client, server = logging_pods(mesh)
     mesh.set_mesh_config(accessLogEncoding="JSON")
 
     def logged():
-        client.get("http://server:8080/json", headers={"user-agent": 'a "quoted" \\ agent'})
+        client.get("http://log-server:8087/json", headers={"user-agent": 'a "quoted" \\ agent'})
         lines = [[o for o in pod.access_log.json() if o.get("path") == "/json"] for pod in (client, server)]
         return all(lines) and [found[-1] for found in lines]
     out, into = mesh.until("JSON lines", logged)
@@ -220,11 +225,11 @@ def test_access_log_as_json(mesh):
 
 @both_proxies
 def test_access_log_with_a_format_of_its_own(mesh):
-    client, _ = two(mesh)
+    client, _ = logging_pods(mesh)
     mesh.set_mesh_config(accessLogFormat="own %RESPONSE_CODE% %REQ(X-TEST)% %REQ(X-TEST):3% %RESP(CONTENT-TYPE)% %PROTOCOL% %ROUTE_NAME% %BYTES_RECEIVED% end\n")
 
     def logged():
-        client.get("http://server:8080/own", headers={"x-test": "abcdef"})
+        client.get("http://log-server:8087/own", headers={"x-test": "abcdef"})
         return [line for line in client.access_log.text().splitlines() if line.startswith("own ")]
     line = mesh.until("lines of that format", logged)[-1]
     assert line == "own 200 abcdef abc application/json HTTP/1.1 default 0 end"

@@ -15,6 +15,7 @@ from .procs import Failed, Process, wait_for
 
 ROOT_NAMESPACE = "istio-system"
 NODE_IP = "10.244.0.1"
+SERVICE_CIDR = "10.96.0.0/16"
 API_PORT = 6443
 
 # What a default install differs in from a mesh whose sidecars are Envoy's own binary, which lacks Istio's filters.
@@ -127,10 +128,12 @@ class ControlPlane:
         netns.sh("ip", "-n", self.ns, "link", "add", "br0", "address", "02:00:00:00:00:01", "type", "bridge")
         netns.sh("ip", "-n", self.ns, "addr", "add", f"{NODE_IP}/16", "dev", "br0")
         netns.sh("ip", "-n", self.ns, "link", "set", "br0", "up")
-        # There is no way out, and no kube-proxy: what nobody has is refused at once instead of timing out.
-        netns.sh("ip", "-n", self.ns, "route", "add", "unreachable", "default")
-        for setting in ("net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0"):
-            netns.sh("ip", "netns", "exec", self.ns, "sysctl", "-qw", setting)
+        # No kube-proxy: a connection to a service's address that no sidecar took is refused at once instead of timing out.
+        inside = ("ip", "netns", "exec", self.ns)
+        netns.sh(*inside, "sysctl", "-qwe", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=0")
+        netns.sh("ip", "-n", self.ns, "route", "add", SERVICE_CIDR, "dev", "br0")
+        netns.sh(*inside, "iptables", "-A", "FORWARD", "-d", SERVICE_CIDR, "-p", "tcp", "--syn", "-j", "REJECT", "--reject-with", "tcp-reset")
+        netns.sh(*inside, "iptables", "-A", "FORWARD", "-d", SERVICE_CIDR, "-j", "DROP")
 
     def _write_files(self):
         (self.dir / "tokens.csv").write_text(f"{self._token},admin,admin,system:masters\n")
@@ -151,7 +154,7 @@ class ControlPlane:
         self._spawn("kube-apiserver", peers.kubernetes("kube-apiserver"),
                     "--etcd-servers", "http://127.0.0.1:2379", "--token-auth-file", self.dir / "tokens.csv",
                     "--cert-dir", self.dir / "api-certs", "--bind-address", "127.0.0.1", "--secure-port", API_PORT,
-                    "--advertise-address", NODE_IP, "--service-cluster-ip-range", "10.96.0.0/16",
+                    "--advertise-address", NODE_IP, "--service-cluster-ip-range", SERVICE_CIDR,
                     "--disable-admission-plugins", "ServiceAccount", "--allow-privileged",
                     "--authorization-mode", "AlwaysAllow", "--api-audiences", "https://kubernetes.default.svc,istio-ca",
                     "--service-account-issuer", "https://kubernetes.default.svc",
