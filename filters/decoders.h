@@ -15,8 +15,9 @@ using DecodeNetworkFilter = Decoded<std::shared_ptr<const NetworkFilterFactory>>
                                                                                const google::protobuf::Message& config);
 using DecodeRouteConfig = Decoded<std::shared_ptr<const FilterRouteConfig>>(std::string_view name, const google::protobuf::Message& config);
 
-DecodeHttpFilter decode_metadata_exchange, decode_alpn;
+DecodeHttpFilter decode_metadata_exchange, decode_alpn, decode_fault, decode_cors;
 DecodeNetworkFilter decode_tcp_metadata_exchange;
+DecodeRouteConfig decode_fault_policy, decode_cors_policy;
 
 /// The full name of a message's type.
 std::string_view message_name(const google::protobuf::Message& message);

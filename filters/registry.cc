@@ -18,12 +18,11 @@ struct Entry {
 constexpr Entry<DecodeHttpFilter> http_filters[] = {
     {"io.istio.http.peer_metadata.Config", decode_metadata_exchange},
     {"istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig", decode_alpn},
+    {"envoy.extensions.filters.http.fault.v3.HTTPFault", decode_fault},
+    {"envoy.extensions.filters.http.cors.v3.Cors", decode_cors},
     // statistics
     {"stats.PluginConfig", nullptr},
     {"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", nullptr},
-    // what they do is in the configs of routes
-    {"envoy.extensions.filters.http.fault.v3.HTTPFault", nullptr},
-    {"envoy.extensions.filters.http.cors.v3.Cors", nullptr},
     // a client that may have its answer compressed takes it plain
     {"envoy.extensions.filters.http.compressor.v3.Compressor", nullptr},
 };
@@ -34,7 +33,10 @@ constexpr Entry<DecodeNetworkFilter> network_filters[] = {
     {"envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy", nullptr},
 };
 
-constexpr std::span<const Entry<DecodeRouteConfig>> route_configs{};
+constexpr Entry<DecodeRouteConfig> route_configs[] = {
+    {"envoy.extensions.filters.http.fault.v3.HTTPFault", decode_fault_policy},
+    {"envoy.extensions.filters.http.cors.v3.CorsPolicy", decode_cors_policy},
+};
 
 /// Finds the type and decodes; a type that is not there is an error that names it.
 template <class T, class Decode>
