@@ -52,25 +52,6 @@ class NoWriter final : public ResponseWriter {
   Task<Result<void>> respond(ResponseHead&, Body*) override { co_return Error{Errc::internal}; }
 };
 
-/// A route table of one route to one cluster, without timeout or retry: the caller has its own.
-std::shared_ptr<const RouteTable> route_to(const std::string& cluster) {
-  ForwardAction action;
-  action.clusters.push_back({cluster, 1, {}, {}});
-  action.total_weight = 1;
-  action.timeout = Duration::zero();
-  Route route;
-  route.path.text = "/";
-  route.action = std::move(action);
-  VirtualHost host;
-  host.name = cluster;
-  host.domains = {"*"};
-  host.routes.push_back(std::move(route));
-  auto table = std::make_shared<RouteTable>();
-  table->name = cluster;
-  table->hosts.push_back(std::move(host));
-  return table;
-}
-
 const HttpConnectionManager& manager() {
   static const HttpConnectionManager value = [] {
     HttpConnectionManager hcm;
@@ -88,6 +69,7 @@ struct GrpcStream::Impl {
   Impl(Worker& worker, Forwarder& forwarder, GrpcCall c)
       : forwarder(forwarder),
         call(std::move(c)),
+        target{call.cluster, 1, {}, {}},
         stream(worker, connection, manager()),
         reader(call.max_message),
         deadline(worker.timers(), [this] { end(GrpcCode::deadline_exceeded, "deadline exceeded", Errc::request_timeout); }) {
@@ -96,10 +78,7 @@ struct GrpcStream::Impl {
     stream.info.start_wall = worker.clock().wall();
     stream.info.protocol = "HTTP/2";
     stream.is_grpc = true;
-    stream.route_table = route_to(call.cluster);
-    stream.virtual_host = &stream.route_table->hosts.front();
-    stream.route = &stream.virtual_host->routes.front();
-    stream.cluster = &std::get<ForwardAction>(stream.route->action).clusters.front();
+    stream.cluster = &target;  // no route: no timeout or retry but the caller's
     make_head();
     if (call.timeout > Duration::zero()) deadline.arm(call.timeout);
   }
@@ -164,6 +143,7 @@ struct GrpcStream::Impl {
 
   Forwarder& forwarder;
   const GrpcCall call;
+  const WeightedCluster target;
   ConnectionInfo connection;
   Stream stream;
   NoWriter writer;
@@ -182,7 +162,7 @@ Task<bool> GrpcStream::Impl::open(std::shared_ptr<Impl> self) {
   BodyPtr request = std::make_unique<OutgoingBody>(self->out);
   auto answer = co_await self->forwarder.forward(self->stream, std::move(request), self->writer);
   if (auto* response = std::get_if<UpstreamResponse>(&answer)) self->body = std::move(response->body);
-  // A stream may last for days; only the choice of an endpoint needed the snapshot.
+  // A stream may last for days, and would keep the snapshot of its first day.
   self->stream.snapshot.reset();
   if (self->ended) co_return false;
   if (const auto* reply = std::get_if<LocalReply>(&answer)) {

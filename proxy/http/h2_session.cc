@@ -46,9 +46,10 @@ bool unique_value(HeaderId id) {
 struct H2Session::Callbacks {
   static H2Session& self(void* user) { return *static_cast<H2Session*>(user); }
 
-  static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
-    if (head->type != NGHTTP2_PRIORITY) return 0;  // nghttp2 reads over it and tells nobody else
+  static int begin_frame(nghttp2_session* session, const nghttp2_frame_hd* head, void* user) {
     H2Session& s = self(user);
+    if (nghttp2_session_get_outbound_queue_size(session) > max_control_queue + 3 * s.streams_.size()) return s.flood("frames to send");
+    if (head->type != NGHTTP2_PRIORITY) return 0;  // nghttp2 reads over it and tells nobody else
     return s.accounting_.priority() ? 0 : s.flood("priorities");
   }
 
@@ -148,8 +149,9 @@ struct H2Session::Callbacks {
         // The codes of our own resets are others: this one the peer provoked.
         if (frame->rst_stream.error_code == NGHTTP2_PROTOCOL_ERROR || frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR ||
             frame->rst_stream.error_code == NGHTTP2_STREAM_CLOSED || frame->rst_stream.error_code == NGHTTP2_FRAME_SIZE_ERROR) {
-          const H2Stream* stream = s.find(frame->hd.stream_id);
+          H2Stream* stream = s.find(frame->hd.stream_id);
           const bool counted = stream && stream->error == Errc::http_bad_message;
+          if (stream && stream->error == Errc::ok) stream->error = Errc::http_bad_message;
           if (!counted && !s.accounting_.premature_reset()) s.flood("provoked resets");  // its GOAWAY is next
         }
         return 0;
@@ -285,7 +287,6 @@ Result<void> H2Session::feed(Buffer& bytes, TimePoint now) {
       break;
     }
     bytes.consume(static_cast<std::size_t>(front.data() + n - input_at_));
-    if (nghttp2_session_get_outbound_queue_size(session_) > max_control_queue + 3 * streams_.size()) flood("frames to send");
   }
   input_ = nullptr;
   if (failed_ == Errc::ok) return {};

@@ -1,33 +1,15 @@
 #include "proxy/http/h2_session.h"
 
-#include "test/unit/proxy/http/h2_frames.h"
+#include "test/unit/proxy/http/h2_hand.h"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
-#include <list>
 
 namespace clew {
 namespace {
 
 using namespace h2;
-
-/// Heads need an arena that lives.
-struct Request {
-  explicit Request(std::string_view method = "GET", std::string_view path = "/") {
-    head.method = method;
-    head.scheme = "http";
-    head.authority = "a.test";
-    head.path = path;
-  }
-  Arena arena;
-  RequestHead head{arena};
-};
-struct Response {
-  explicit Response(std::uint32_t status = 200) { head.status = status; }
-  Arena arena;
-  ResponseHead head{arena};
-};
 
 struct Pair {
   explicit Pair(const H2Options& server_side = server_options()) : server(server_side), client(client_options()) { exchange(client, server); }
@@ -184,7 +166,7 @@ TEST_CASE("h2 session: more or less body than content-length says is no end", "[
   CHECK(side.feed(hello() + post(1, {{"content-length", "3"}}) + frame(data, end_stream, 1, body)) == Errc::ok);
   CHECK_FALSE(side.streams.at(0)->in_ended);
   CHECK(of_type(side.frames(), rst_stream).size() == 1);
-  CHECK(side.streams[0]->error == Errc::http_stream_reset);
+  CHECK(side.streams[0]->error == Errc::http_bad_message);
 }
 
 TEST_CASE("h2 session: one view of the request", "[h2]") {

@@ -1,0 +1,175 @@
+#include "filters/network/metadata_exchange.h"
+
+#include "test/support/fake_clock.h"
+#include "test/support/memory_transport.h"
+
+#include "envoy/config/core/v3/base.pb.h"
+
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <catch2/catch.hpp>
+
+namespace clew {
+namespace {
+
+std::string node(const std::string& metadata_json) {
+  envoy::config::core::v3::Node node;
+  node.set_id("sidecar~10.0.0.1~a-1.shop~shop.svc");
+  REQUIRE(google::protobuf::util::JsonStringToMessage(metadata_json, node.mutable_metadata()).ok());
+  return node.SerializeAsString();
+}
+
+std::string json(const std::string& serialized) {
+  google::protobuf::Struct value;
+  REQUIRE(value.ParseFromString(serialized));
+  std::string out;
+  REQUIRE(google::protobuf::util::MessageToJsonString(value, &out).ok());
+  return out;
+}
+
+TEST_CASE("peer metadata: what is told of the node, in one order", "[filters]") {
+  set_local_node(node(R"({"NAME": "a-1", "NAMESPACE": "shop", "WORKLOAD_NAME": "a", "CLUSTER_ID": "c1", "MESH_ID": "secret",
+    "OWNER": "kubernetes://apis/apps/v1/namespaces/shop/deployments/a",
+    "LABELS": {"version": "v1", "app": "a", "service.istio.io/canonical-name": "a", "service.istio.io/canonical-revision": "v1",
+               "team": "x", "other": "y"}})"));
+  const PeerMetadata self = local_peer({"team"});
+  CHECK(self.id == "sidecar~10.0.0.1~a-1.shop~shop.svc");
+  CHECK(json(self.metadata) ==
+        R"({"CLUSTER_ID":"c1","LABELS":{"app":"a","service.istio.io/canonical-name":"a","service.istio.io/canonical-revision":"v1",)"
+        R"("team":"x","version":"v1"},"NAME":"a-1","NAMESPACE":"shop","OWNER":"kubernetes://apis/apps/v1/namespaces/shop/deployments/a",)"
+        R"("WORKLOAD_NAME":"a"})");
+  CHECK(local_peer({"team"}).metadata == self.metadata);
+  CHECK(local_peer().metadata != self.metadata);
+
+  set_local_node("\xff not a node");
+  CHECK(local_peer().id.empty());
+}
+
+TEST_CASE("peer exchange: hello and back", "[filters]") {
+  set_local_node(node(R"({"NAME": "a-1"})"));
+  const PeerMetadata self = local_peer();
+  const std::string hello = peer_exchange_hello(self);
+  CHECK(hello.substr(0, 4) == "\x3d\x23\x04\x67");
+  CHECK(hello.size() == 8 + static_cast<unsigned char>(hello[7]) + 256u * static_cast<unsigned char>(hello[6]));
+  const auto parsed = parse_peer_exchange(std::string_view(hello).substr(8));
+  REQUIRE(parsed);
+  CHECK(parsed->id == self.id);
+  CHECK(parsed->metadata == self.metadata);
+  CHECK_FALSE(parse_peer_exchange("garbage"));
+  CHECK_FALSE(parse_peer_exchange(""));
+}
+
+struct Fixture {
+  Fixture() {
+    auto [near_end, far_end] = MemoryTransport::make();
+    far = std::move(far_end);
+    inner = near_end.get();
+    set_local_node(node(R"({"NAME": "a-1"})"));
+    hello = peer_exchange_hello(local_peer());
+    wrapped = make_peer_exchange_transport(std::move(near_end), hello, [this](PeerMetadata got) {
+      ++told;
+      peer = std::move(got);
+    });
+  }
+  /// Reads until nothing is there: the bytes, and why it stopped.
+  std::pair<std::string, Errc> read() {
+    Buffer out;
+    for (;;) {
+      const auto n = wrapped->try_read(out, 7);
+      if (!n) return {out.to_string(), n.error().code};
+    }
+  }
+  TestWorker t;
+  std::unique_ptr<MemoryTransport> far;
+  MemoryTransport* inner = nullptr;
+  std::unique_ptr<Transport> wrapped;
+  std::string hello;
+  PeerMetadata peer;
+  int told = 0;
+};
+
+TEST_CASE("peer exchange: both tell, then bytes are bytes", "[filters]") {
+  Fixture f;
+  Buffer out;
+  out.append("ours");
+  REQUIRE(f.wrapped->try_write(out).has_value());
+  CHECK(f.far->receive() == f.hello + "ours");
+  const std::string all = peer_exchange_hello({"them", ""}) + "theirs";
+  std::string got;
+  for (const char c : all) {  // one byte at a time
+    f.far->send({&c, 1});
+    const auto [bytes, why] = f.read();
+    got += bytes;
+    CHECK(why == Errc::would_block);
+  }
+  CHECK(got == "theirs");
+  CHECK(f.told == 1);
+  CHECK(f.peer.id == "them");
+  f.far->shutdown_write();
+  CHECK(f.read().second == Errc::eof);
+}
+
+TEST_CASE("peer exchange: who only listens says hello too", "[filters]") {
+  Fixture f;
+  CHECK(f.read().second == Errc::would_block);
+  CHECK(f.far->receive() == f.hello);
+}
+
+TEST_CASE("peer exchange: a peer without it keeps its bytes", "[filters]") {
+  Fixture f;
+  SECTION("other bytes") {
+    f.far->send("GET / HTTP/1.1\r\n\r\n");
+    CHECK(f.read().first == "GET / HTTP/1.1\r\n\r\n");
+  }
+  SECTION("fewer than a head") {
+    f.far->send("hi");
+    CHECK(f.read().first.empty());
+    f.far->shutdown_write();
+    const auto [bytes, why] = f.read();
+    CHECK(bytes == "hi");
+    CHECK(why == Errc::eof);
+  }
+  SECTION("a message that is none") {
+    f.far->send(f.hello.substr(0, 4) + std::string("\0\0\0\3", 4) + "\xff\xff\xff" + "bytes");
+    CHECK(f.read().first == "bytes");
+  }
+  CHECK(f.told == 0);
+}
+
+TEST_CASE("peer exchange: a message without bound ends the connection", "[filters]") {
+  Fixture f;
+  f.far->send(f.hello.substr(0, 4) + std::string("\x7f\xff\xff\xff", 4));
+  CHECK(f.read().second == Errc::out_of_memory_bound);
+  CHECK(f.inner->closed());
+}
+
+TEST_CASE("peer exchange: an end inside the message gives no bytes", "[filters]") {
+  Fixture f;
+  f.far->send(f.hello.substr(0, 20));
+  f.far->shutdown_write();
+  const auto [bytes, why] = f.read();
+  CHECK(bytes.empty());
+  CHECK(why == Errc::eof);
+}
+
+TEST_CASE("peer exchange: only where the handshake chose it", "[filters]") {
+  const auto factory = make_tcp_metadata_exchange("istio-peer-exchange", local_peer());
+  const bool chosen = GENERATE(true, false);
+  auto [near_end, far_end] = MemoryTransport::make();
+  TlsInfo tls;
+  tls.alpn = chosen ? "istio-peer-exchange" : "h2";
+  near_end->set_tls(tls);
+  ConnectionInfo connection;
+  auto transport = factory->make()->wrap(std::move(near_end), connection);
+  far_end->send(peer_exchange_hello({"them", ""}) + "x");
+  Buffer out;
+  while (transport->try_read(out, 1000)) {
+  }
+  CHECK(connection.peer_metadata_id == (chosen ? "them" : ""));
+  CHECK((out.to_string() == "x") == chosen);
+  CHECK(far_end->receive().empty() != chosen);
+}
+
+}  // namespace
+}  // namespace clew

@@ -1,0 +1,454 @@
+#include "proxy/http/server_connection.h"
+#include "test/support/fed_body.h"
+#include "test/unit/proxy/http/h2_hand.h"
+
+#include <catch2/catch.hpp>
+
+namespace clew {
+namespace {
+
+using namespace h2;
+
+/// An upstream in the test's hands, for each request one.
+class FakeForwarder final : public Forwarder {
+ public:
+  struct Call {
+    std::string method, path, upgrade, body;
+    bool body_ended = false;
+    Errc abandoned = Errc::ok, body_error = Errc::ok;
+    std::uint32_t status = 200;
+    bool answered = false, with_body = true, read_body = true;
+    std::string request_trailer;
+    std::shared_ptr<FedBody::State> response = std::make_shared<FedBody::State>();
+    Event go;
+    void answer() {
+      answered = true;
+      go.notify();
+    }
+  };
+
+  Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr body, ResponseWriter& writer) override {
+    calls.push_back(std::make_unique<Call>());
+    Call& call = *calls.back();
+    call.method = stream.request.method;
+    call.path = stream.request.path;
+    call.upgrade = stream.request.upgrade;
+    stream.abandon = [&call](Errc cause) {
+      call.abandoned = cause;
+      call.go.notify();
+    };
+    if (hints) {
+      Response early(103);
+      const Result<void> informed = co_await writer.inform(early.head);
+      CHECK(informed.has_value());
+    }
+    bool more = body != nullptr && call.read_body && read_bodies;
+    while (more) {
+      Buffer got;
+      const Result<std::size_t> n = body->try_read(got, 16 * 1024);
+      call.body += got.to_string();
+      if (n) continue;
+      if (n.error().code == Errc::would_block) {
+        const Result<void> ready = co_await body->readable();
+        (void)ready;
+        continue;
+      }
+      call.body_ended = n.error().code == Errc::eof;
+      call.body_error = n.error().code;
+      if (HeaderMap* trailers = body->trailers()) call.request_trailer = trailers->get("x-t").value_or("");
+      more = false;
+    }
+    while (!call.answered && call.abandoned == Errc::ok) co_await call.go.wait();
+    stream.abandon = nullptr;
+    if (call.abandoned != Errc::ok) co_return LocalReply{.status = 503, .body = {}, .details = "abandoned", .headers = {}, .flag = {}, .grpc_status = {}};
+    if (body) body->cancel(Errc::canceled);
+    stream.response.status = call.status;
+    stream.response.upgraded = call.status == 101;
+    stream.response.end_stream = !call.with_body;
+    UpstreamResponse response;
+    if (call.with_body) response.body = std::make_unique<FedBody>(call.response);
+    co_return response;
+  }
+
+  std::vector<std::unique_ptr<Call>> calls;
+  bool hints = false, read_bodies = true;
+};
+
+class Observer final : public StreamObserver {
+ public:
+  void on_stream_done(const Stream& stream) noexcept override {
+    ++done;
+    details = stream.info.response_code_details;
+    bytes_received = stream.info.bytes_received;
+  }
+  int done = 0;
+  std::string details;
+  std::uint64_t bytes_received = 0;
+};
+
+std::shared_ptr<const RouteTable> any_route() {
+  auto table = std::make_shared<RouteTable>();
+  ForwardAction action;
+  action.clusters.push_back({"c", 1, {}, {}});
+  action.total_weight = 1;
+  Route route;
+  route.path.text = "/";
+  route.action = std::move(action);
+  VirtualHost host;
+  host.name = "any";
+  host.domains = {"*"};
+  host.routes.push_back(std::move(route));
+  table->hosts.push_back(std::move(host));
+  if (const auto twice = table->finish()) throw std::logic_error(*twice);
+  return table;
+}
+
+struct Fixture {
+  explicit Fixture(const H2Options& peer = client_options()) {
+    hcm.inline_routes = any_route();
+    hcm.upgrades = {"websocket"};
+    hcm.stream_idle_timeout = Duration::zero();
+    auto [near_end, far_end] = MemoryTransport::make(1024 * 1024);
+    transport = std::move(near_end);
+    wire = std::move(far_end);
+    hand = std::make_unique<Hand>(t, *wire, peer);
+  }
+  void start() {
+    served.emplace(t.start(serve_http2(HttpService{t.worker, forwarder, observer, stats}, *transport, Buffer(), connection, hcm, drain)));
+    hand->settle();
+  }
+  ~Fixture() {
+    if (!served) return;
+    for (auto& call : forwarder.calls) call->answer();
+    wire->close(Errc::eof);
+    t.poll();
+    CHECK(served->done());
+    CHECK(stats.downstream_rq_active.value() == 0);
+  }
+  NotedStream& get(std::string_view path = "/") {
+    Request request("GET", path);
+    NotedStream& stream = hand->request(request.head, true);
+    hand->settle();
+    return stream;
+  }
+  FakeForwarder::Call& call(std::size_t i) { return *forwarder.calls.at(i); }
+  void answer(std::size_t i, std::string_view body, bool ended = true) {
+    call(i).response->bytes.append(body);
+    call(i).response->ended = ended;
+    call(i).answer();
+    call(i).response->changed.notify();
+    hand->settle();
+  }
+
+  TestWorker t;
+  HttpConnectionManager hcm;
+  ConnectionInfo connection;
+  DrainSignal drain;
+  FakeForwarder forwarder;
+  Observer observer;
+  HttpServerStats stats;
+  std::unique_ptr<MemoryTransport> transport, wire;
+  std::unique_ptr<Hand> hand;
+  std::optional<TestWorker::Started<void>> served;
+};
+
+TEST_CASE("h2 server: a request and its answer", "[h2]") {
+  Fixture f;
+  f.start();
+  NotedStream& stream = f.get("/hello");
+  CHECK(f.call(0).method == "GET");
+  CHECK(f.call(0).path == "/hello");
+  const std::size_t writes = f.transport->writes().size();
+  f.answer(0, "world");
+  CHECK(stream.heads.at(0).status == 200);
+  CHECK(stream.in.to_string() == "world");
+  CHECK(stream.in_ended);
+  CHECK(f.transport->writes().size() == writes + 1);  // head and body together
+  CHECK(f.observer.done == 1);
+  CHECK(f.stats.downstream_rq_http2_total.value() == 1);
+  CHECK(f.stats.downstream_rq_rx_reset.value() + f.stats.downstream_rq_tx_reset.value() == 0);
+  CHECK(of_type(f.hand->frames(), rst_stream).empty());
+}
+
+TEST_CASE("h2 server: body and trailers both ways, interim heads", "[h2]") {
+  Fixture f;
+  f.forwarder.hints = true;
+  f.start();
+  Request request("POST");
+  HeaderMap trailers(request.arena);
+  trailers.add("x-t", "up");
+  NotedStream& stream = f.hand->request(request.head, false);
+  f.hand->settle();
+  stream.out.append("body");
+  stream.out_last = true;
+  stream.out_trailers = &trailers;
+  f.hand->side.session.send_more(stream);
+  f.hand->settle();
+  CHECK(f.call(0).body == "body");
+  CHECK(f.call(0).body_ended);
+  CHECK(f.call(0).request_trailer == "up");
+  Response down;
+  HeaderMap end(down.arena);
+  end.add("grpc-status", "0");
+  f.call(0).response->trailers = &end;
+  f.answer(0, "answer");
+  CHECK(stream.heads.size() == 2);
+  CHECK(stream.heads.at(0).status == 103);
+  CHECK(stream.in.to_string() == "answer");
+  REQUIRE(stream.in_trailers);
+  CHECK(stream.in_trailers->get("grpc-status") == "0");
+}
+
+TEST_CASE("h2 server: many requests at once, answered in any order", "[h2]") {
+  Fixture f;
+  f.start();
+  std::vector<NotedStream*> streams;
+  for (int i = 0; i < 100; ++i) streams.push_back(&f.get("/" + std::to_string(i)));
+  CHECK(f.stats.downstream_rq_active.value() == 100);
+  for (int i = 99; i >= 0; --i) f.answer(static_cast<std::size_t>(i), std::to_string(i));
+  for (int i = 0; i < 100; ++i) CHECK(streams[static_cast<std::size_t>(i)]->in.to_string() == std::to_string(i));
+}
+
+TEST_CASE("h2 server: a request that its client resets is abandoned, the connection goes on", "[h2]") {
+  Fixture f;
+  f.start();
+  NotedStream& first = f.get();
+  f.hand->side.session.reset(first, H2Code::cancel);
+  f.hand->settle();
+  CHECK(f.call(0).abandoned == Errc::http_stream_reset);
+  CHECK(f.observer.done == 1);
+  CHECK(f.observer.details == "http2.remote_reset");
+  CHECK(f.stats.downstream_rq_rx_reset.value() == 1);
+  NotedStream& second = f.get();
+  f.answer(1, "x");
+  CHECK(second.in.to_string() == "x");
+}
+
+TEST_CASE("h2 server: reset while the answer is under way", "[h2]") {
+  Fixture f;
+  f.start();
+  NotedStream& stream = f.get();
+  f.answer(0, "part", false);
+  CHECK(stream.in.to_string() == "part");
+  f.hand->side.session.reset(stream, H2Code::cancel);
+  f.hand->settle();
+  CHECK(f.call(0).response->canceled == Errc::http_stream_reset);
+  CHECK(f.observer.done == 1);
+}
+
+TEST_CASE("h2 server: a client that is gone ends all its requests", "[h2]") {
+  Fixture f;
+  f.start();
+  f.get();
+  f.get();
+  f.answer(1, "part", false);
+  SECTION("closed") { f.wire->close(Errc::eof); }
+  SECTION("reset") { f.wire->inject_reset(); }
+  f.t.poll();
+  CHECK(f.call(0).abandoned == Errc::downstream_closed);
+  CHECK(f.call(1).response->canceled == Errc::downstream_closed);
+  f.t.poll();
+  CHECK(f.observer.done == 2);
+  CHECK(f.served->done());
+}
+
+TEST_CASE("h2 server: an answer that breaks off is reset, never ended", "[h2]") {
+  Fixture f;
+  f.start();
+  NotedStream& stream = f.get();
+  f.answer(0, "half", false);
+  f.call(0).response->broken = Errc::upstream_closed;
+  f.call(0).response->changed.notify();
+  f.hand->settle();
+  CHECK_FALSE(stream.in_ended);
+  CHECK(stream.error == Errc::http_stream_reset);
+  CHECK(f.stats.downstream_rq_tx_reset.value() == 1);
+}
+
+TEST_CASE("h2 server: a window that stays shut holds little, and not for ever", "[h2]") {
+  H2Options peer = client_options();
+  peer.stream_window = 1000;
+  Fixture f(peer);
+  f.hcm.stream_idle_timeout = std::chrono::minutes(5);
+  f.start();
+  NotedStream& stream = f.get();
+  f.answer(0, std::string(10 * 1024 * 1024, 'x'));
+  CHECK(stream.in.size() == 1000);
+  CHECK(f.call(0).response->taken <= 128 * 1024);
+  f.t.advance(std::chrono::minutes(6));
+  f.hand->settle();
+  CHECK(stream.closed);
+  CHECK(f.observer.done == 1);
+}
+
+TEST_CASE("h2 server: an early answer ends the request that is still coming", "[h2]") {
+  Fixture f;
+  f.forwarder.read_bodies = false;
+  f.start();
+  Request request("POST");
+  NotedStream& stream = f.hand->request(request.head, false);
+  stream.out.append(std::string(1024 * 1024, 'x'));
+  f.hand->settle();
+  f.answer(0, "413");
+  CHECK(stream.in.to_string() == "413");
+  CHECK(stream.in_ended);
+  const auto resets = of_type(f.hand->frames(), rst_stream);
+  REQUIRE(resets.size() == 1);
+  CHECK(resets[0].code() == NGHTTP2_NO_ERROR);
+  f.forwarder.read_bodies = true;
+  // the connection's window is whole again
+  for (int i = 0; i < 8; ++i) {
+    Request more("POST");
+    NotedStream& next = f.hand->request(more.head, false);
+    next.out.append(std::string(200 * 1024, 'y'));
+    next.out_last = true;
+    f.hand->settle();
+    CHECK(f.call(static_cast<std::size_t>(i) + 1).body.size() == 200 * 1024);
+    f.answer(static_cast<std::size_t>(i) + 1, "ok");
+  }
+}
+
+TEST_CASE("h2 server: an upgrade by extended CONNECT", "[h2]") {
+  Fixture f;
+  f.forwarder.read_bodies = false;
+  f.start();
+  Request request("GET", "/chat");
+  request.head.upgrade = "websocket";
+  NotedStream& stream = f.hand->request(request.head, false);
+  f.hand->settle();
+  CHECK(f.call(0).method == "GET");
+  CHECK(f.call(0).upgrade == "websocket");
+  f.call(0).status = 101;
+  f.answer(0, "frame", false);
+  CHECK(stream.heads.at(0).status == 200);
+  CHECK(stream.in.to_string() == "frame");
+  f.call(0).response->ended = true;
+  f.call(0).response->changed.notify();
+  f.hand->settle();
+  CHECK(stream.in_ended);
+}
+
+// ---- the connection's end
+
+TEST_CASE("h2 server: drain lets requests finish", "[h2]") {
+  Fixture f;
+  f.start();
+  NotedStream& stream = f.get();
+  f.drain.start();
+  f.hand->settle();  // the ping's answer brings the second GOAWAY
+  const auto byes = of_type(f.hand->frames(), goaway);
+  REQUIRE(byes.size() == 2);
+  CHECK(byes[0].payload.substr(0, 4) == number(0x7fffffff));
+  CHECK(byes[1].payload.substr(0, 4) == number(1));
+  CHECK_FALSE(stream.closed);
+  CHECK_FALSE(f.served->done());
+  f.answer(0, "late");
+  CHECK(stream.in.to_string() == "late");
+  f.hand->settle();
+  CHECK(f.transport->write_ended());
+  f.t.advance(std::chrono::seconds(2));
+  CHECK(f.served->done());
+  CHECK(f.stats.downstream_cx_drain_close.value() == 1);
+}
+
+TEST_CASE("h2 server: an idle connection is closed, a busy one is not", "[h2]") {
+  Fixture f;
+  f.hcm.idle_timeout = std::chrono::seconds(30);
+  f.start();
+  f.get();
+  f.t.advance(std::chrono::seconds(60));
+  CHECK_FALSE(f.transport->write_ended());
+  f.answer(0, "x");
+  f.t.advance(std::chrono::seconds(31));
+  f.hand->settle();
+  CHECK(of_type(f.hand->frames(), goaway).size() == 1);
+  CHECK(f.transport->write_ended());
+  f.t.advance(std::chrono::seconds(2));
+  CHECK(f.served->done());
+  CHECK(f.stats.downstream_cx_idle_timeout.value() == 1);
+}
+
+TEST_CASE("h2 server: a life has an end", "[h2]") {
+  Fixture f;
+  f.hcm.max_connection_duration = std::chrono::seconds(10);
+  f.start();
+  f.t.advance(std::chrono::seconds(11));
+  f.hand->settle();
+  CHECK(of_type(f.hand->frames(), goaway).size() == 2);
+  f.t.advance(std::chrono::seconds(10));
+  CHECK(f.served->done());
+}
+
+TEST_CASE("h2 server: nonsense gets a GOAWAY", "[h2]") {
+  Fixture f;
+  f.start();
+  f.get();
+  f.hand->send_raw(frame(data, 0, 0, "x"));
+  f.hand->settle();
+  const auto byes = of_type(f.hand->frames(), goaway);
+  REQUIRE(byes.size() == 1);
+  CHECK(byes[0].code() == NGHTTP2_PROTOCOL_ERROR);
+  f.t.advance(std::chrono::seconds(10));
+  CHECK(f.served->done());
+  CHECK(f.stats.downstream_cx_protocol_error.value() == 1);
+  CHECK(f.observer.done == 1);
+}
+
+TEST_CASE("h2 server: a flood gets a GOAWAY, and few of it go upstream", "[h2][attack]") {
+  Fixture f;
+  f.start();
+  for (std::uint32_t i = 0; i < 2000; ++i) f.wire->send(get(2 * i + 1) + frame(rst_stream, 0, 2 * i + 1, number(8)));
+  f.hand->settle();
+  f.t.poll();
+  const auto byes = of_type(f.hand->frames(), goaway);
+  REQUIRE(byes.size() == 1);
+  CHECK(byes[0].code() == NGHTTP2_ENHANCE_YOUR_CALM);
+  CHECK(f.forwarder.calls.size() <= 300);
+  f.t.advance(std::chrono::seconds(10));
+  CHECK(f.served->done());
+}
+
+TEST_CASE("h2 server: refused heads are logged and cost nobody else", "[h2]") {
+  Fixture f;
+  f.hcm.headers_with_underscores = HttpConnectionManager::Underscores::reject_request;
+  f.start();
+  NotedStream& other = f.get();
+  Request request;
+  SECTION("too many fields") {
+    for (int i = 0; i < 101; ++i) request.head.headers.add("x-" + std::to_string(i), "1");
+  }
+  SECTION("an underscore") { request.head.headers.add("x_y", "1"); }
+  NotedStream& stream = f.hand->request(request.head, true);
+  f.hand->settle();
+  f.hand->settle();
+  CHECK(stream.error == Errc::http_stream_reset);
+  CHECK(f.forwarder.calls.size() == 1);
+  f.get("/more");  // a frame after which the log has it
+  CHECK(f.observer.done >= 1);
+  CHECK(f.observer.details.starts_with("http2."));
+  f.answer(0, "fine");
+  CHECK(other.in.to_string() == "fine");
+}
+
+TEST_CASE("h2 server: underscores may be dropped", "[h2]") {
+  Fixture f;
+  f.hcm.headers_with_underscores = HttpConnectionManager::Underscores::drop_header;
+  f.start();
+  Request request;
+  request.head.headers.add("x_y", "1");
+  f.hand->request(request.head, true);
+  f.hand->settle();
+  CHECK(f.forwarder.calls.size() == 1);
+}
+
+TEST_CASE("h2 server: a head that does not end", "[h2]") {
+  Fixture f;
+  f.hcm.request_headers_timeout = std::chrono::seconds(5);
+  f.start();
+  f.hand->send_raw(frame(headers, end_stream, 1, block(get_fields())));
+  f.t.advance(std::chrono::seconds(6));
+  CHECK(f.served->done());
+}
+
+}  // namespace
+}  // namespace clew
