@@ -44,6 +44,10 @@ std::string parse_text(std::string_view text, std::string_view name, const Comma
   }
   const auto strict = from_json(text, into);
   if (strict) return {};
+  if (converted.empty() && yaml_to_json(text, converted)) {  // YAML may begin with a brace too: {node: {id: x}}
+    into.Clear();
+    if (from_json(converted, into)) return {};
+  }
   std::string problem = fmt::format("{}: {}", name, strict.error().message);
   if (!options.allow_unknown_static_fields) return problem;
   into.Clear();
@@ -270,7 +274,7 @@ Decoded<Bootstrap> parse_bootstrap(const BootstrapText& text, const CommandLine&
   decode_stats(message, scope, out.stats);
   decode_log_format(message, scope, out);
   decode_overload(message, scope, out);
-  out.serialized = message.SerializeAsString();
+  out.serialized = stable_bytes(message);
   if (!scope.ok()) return DecodeError{scope.problem()};
   return out;
 }

@@ -1,6 +1,7 @@
 #include "config/bootstrap/node.h"
 
 #include "config/bootstrap/command_line.h"
+#include "config/xds/decode_common.h"
 #include "config/xds/field_table.h"
 #include "proxy/base/strings.h"
 
@@ -58,8 +59,8 @@ NodeInfo decode_node(const core::Node& node, Scope& scope) {
   return {node.id(),
           node.cluster(),
           {node.locality().region(), node.locality().zone(), node.locality().sub_zone()},
-          node.SerializeAsString(),
-          node.metadata().SerializeAsString()};
+          stable_bytes(node),
+          stable_bytes(node.metadata())};
 }
 
 }  // namespace clew

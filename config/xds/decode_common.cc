@@ -1,6 +1,8 @@
 #include "config/xds/decode_common.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include <sys/socket.h>
 
@@ -293,6 +295,16 @@ std::string decode_data_source(const core::DataSource& message, Scope& scope) {
       scope.fail("has no content that is supported");
       return {};
   }
+}
+
+std::string stable_bytes(const google::protobuf::Message& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream out(&stream);
+  out.SetSerializationDeterministic(true);
+  message.SerializeToCodedStream(&out);
+  out.Trim();
+  return bytes;
 }
 
 std::string metadata_string(const core::Metadata& metadata, const char* space, const char* key) {

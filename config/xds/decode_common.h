@@ -58,6 +58,9 @@ Decoded<std::string> read_small_file(const std::string& path, std::size_t limit 
 /// inline_string, inline_bytes, or a file's content (read now).
 std::string decode_data_source(const envoy::config::core::v3::DataSource& message, Scope& scope);
 
+/// Serialized so that equal messages give equal bytes, whatever the order of their maps.
+std::string stable_bytes(const google::protobuf::Message& message);
+
 /// metadata.filter_metadata[namespace][key] when it is a string; empty otherwise.
 std::string metadata_string(const envoy::config::core::v3::Metadata& metadata, const char* space, const char* key);
 /// The Istio object that metadata names, for people; empty when there is none.

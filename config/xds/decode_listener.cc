@@ -17,8 +17,6 @@
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
 
 #include <fmt/format.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -34,17 +32,6 @@ namespace {
 
 constexpr int max_depth = 16;
 constexpr std::uint32_t min_buffer = 4096, max_buffer = 64 * 1024 * 1024;
-
-/// The same for equal messages, whatever the order of maps.
-std::string stable_bytes(const google::protobuf::Message& message) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream out(&stream);
-  out.SetSerializationDeterministic(true);
-  message.SerializeToCodedStream(&out);
-  out.Trim();
-  return bytes;
-}
 
 std::array<std::uint64_t, 2> content_hash(const google::protobuf::Message& message) {
   const std::string bytes = stable_bytes(message);

@@ -1,5 +1,5 @@
-
 #include "config/xds/decode_route.h"
+
 #include "config/xds/field_table.h"
 #include "config/xds/filter_registry.h"
 #include "config/xds/json.h"
