@@ -51,7 +51,7 @@ struct Http1Decoder::Callbacks {
     Http1Decoder& d = self(parser);
     if (d.head_complete_) {
       d.trailer_bytes_ += n;
-      return 0;
+      return d.trailer_bytes_ > d.options_.max_head_bytes ? HPE_USER : 0;
     }
     d.name_.append(d.headers_->arena(), at, n);
     return 0;
@@ -60,7 +60,7 @@ struct Http1Decoder::Callbacks {
     Http1Decoder& d = self(parser);
     if (d.head_complete_) {
       d.trailer_bytes_ += n;
-      return 0;
+      return d.trailer_bytes_ > d.options_.max_head_bytes ? HPE_USER : 0;
     }
     d.value_.append(d.headers_->arena(), at, n);
     return 0;
@@ -69,7 +69,7 @@ struct Http1Decoder::Callbacks {
     Http1Decoder& d = self(parser);
     if (d.head_complete_) {
       ++d.fields_;
-      return d.fields_ > d.options_.max_fields || d.trailer_bytes_ > d.options_.max_head_bytes ? HPE_USER : 0;
+      return d.fields_ > d.options_.max_fields ? HPE_USER : 0;
     }
     return d.field_done() ? 0 : HPE_USER;
   }
@@ -87,7 +87,7 @@ struct Http1Decoder::Callbacks {
   }
   static int on_extension(llhttp_t* parser, const char*, std::size_t n) {
     Http1Decoder& d = self(parser);
-    d.extension_bytes_ += n + 1;
+    d.extension_bytes_ += n;
     return d.extension_bytes_ > max_extension_bytes ? HPE_USER : 0;
   }
   static int on_message_complete(llhttp_t* parser) {

@@ -61,15 +61,20 @@ std::optional<std::string_view> HeaderMap::get_all(std::string_view lower_name) 
   return std::string_view(begin, static_cast<std::size_t>(out - begin));
 }
 
-void HeaderMap::add(HeaderId id, std::string_view value) { fields_.push_back({header_name(id), copy_value(*arena_, value), id}); }
+void HeaderMap::push(const Field& field) {
+  if (fields_.capacity() == 0) fields_.reserve(24);  // most heads fit: one allocation for all
+  fields_.push_back(field);
+}
+
+void HeaderMap::add(HeaderId id, std::string_view value) { push({header_name(id), copy_value(*arena_, value), id}); }
 
 void HeaderMap::add(std::string_view name, std::string_view value) {
   const std::string_view lower = copy_lower(*arena_, name);
-  fields_.push_back({lower, copy_value(*arena_, value), header_id(lower)});
+  push({lower, copy_value(*arena_, value), header_id(lower)});
 }
 
 void HeaderMap::add_view(HeaderId id, std::string_view lower_name, std::string_view value) {
-  fields_.push_back({lower_name, value, id});
+  push({lower_name, value, id});
 }
 
 void HeaderMap::set(HeaderId id, std::string_view value) {
@@ -85,7 +90,7 @@ void HeaderMap::set(std::string_view name, std::string_view value) {
   if (id != HeaderId::unknown) return set(id, value);
   const std::string_view kept = copy_value(*arena_, value);  // before removal: value may lie in a field that goes
   remove(lower);
-  fields_.push_back({lower, kept, id});
+  push({lower, kept, id});
 }
 
 void HeaderMap::append(HeaderId id, std::string_view value, std::string_view separator) {

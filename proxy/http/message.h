@@ -54,6 +54,8 @@ class HeaderMap {
   void clear() { fields_.clear(); }
 
  private:
+  void push(const Field& field);
+
   std::vector<Field> fields_;
   Arena* arena_;
 };
