@@ -36,7 +36,7 @@ struct HttpConnectionManager {
   bool use_remote_address = false;
   bool skip_xff_append = false;
   std::uint32_t xff_num_trusted_hops = 0;
-  std::vector<Cidr> internal_cidrs;  // empty: RFC 1918 and loopback
+  std::vector<Cidr> internal_cidrs;  // empty: nobody is internal (Envoy since 1.36)
   bool generate_request_id = true;
   bool preserve_external_request_id = false;
   bool always_set_request_id_in_response = false;
