@@ -65,7 +65,8 @@ const T* find(const StringMap<T>& map, std::string_view name) {
 
 const TransportProtocols* find_server_name(const ServerNames& names, std::string_view name) {
   if (!name.empty()) {
-    if (const auto* exact = find(names, name)) return exact;
+    // «.x» is how «*.x» is kept here, not a name.
+    if (const auto* exact = name.front() == '.' ? nullptr : find(names, name)) return exact;
     for (std::size_t dot = name.find('.', 1); dot != std::string_view::npos; dot = name.find('.', dot + 1))
       if (const auto* wildcard = find(names, name.substr(dot))) return wildcard;
   }

@@ -35,14 +35,9 @@ SocketTransport::SocketTransport(Worker& worker, int fd) : descriptor_(worker.ex
 // close() is final here: no subclass adds to it.
 SocketTransport::~SocketTransport() { SocketTransport::close(Errc::canceled); }
 
-Result<std::size_t> SocketTransport::failed(int error) {
-  if (error == EAGAIN || error == EWOULDBLOCK) return Error{Errc::would_block};
-  // ECONNRESET, EPIPE, ETIMEDOUT (keepalive, retransmission), EHOSTUNREACH, …: the connection is gone without a FIN.
-  return Error{Errc::connection_reset};
-}
-
 Result<std::size_t> SocketTransport::try_read(Buffer& into, std::size_t max) {
   if (cause_) return Error{*cause_};
+  if (read_end_) return Error{*read_end_};
   if (drained_) return Error{Errc::would_block};
   if (max == 0) return std::size_t{0};
   std::span<char> room = into.prepare(std::min(max, std::size_t{2048}));
@@ -54,9 +49,12 @@ Result<std::size_t> SocketTransport::try_read(Buffer& into, std::size_t max) {
   if (n <= 0) {
     const int error = errno;
     into.commit(0);
-    if (n == 0) return Error{Errc::eof};
-    if (error == EAGAIN) drained_ = true;
-    return failed(error);
+    if (n < 0 && error == EAGAIN) {
+      drained_ = true;
+      return Error{Errc::would_block};
+    }
+    read_end_ = n == 0 ? Errc::eof : Errc::connection_reset;
+    return Error{*read_end_};
   }
   const auto got = static_cast<std::size_t>(n);
   into.commit(got);
@@ -81,9 +79,10 @@ Result<std::size_t> SocketTransport::try_write(Buffer& from) {
       n = ::sendmsg(descriptor_.native_handle(), &message, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
-      if (errno == EAGAIN) full_ = true;
+      full_ = errno == EAGAIN;
       if (total > 0) break;  // the next call reports it
-      return failed(errno);
+      // Else EPIPE, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, …: the connection is gone.
+      return Error{full_ ? Errc::would_block : Errc::connection_reset};
     }
     const auto sent = static_cast<std::size_t>(n);
     from.consume(sent);

@@ -35,10 +35,9 @@ class SocketTransport : public Transport {
   int fd() { return cause_ ? -1 : descriptor_.native_handle(); }
 
  private:
-  Result<std::size_t> failed(int error);
-
   boost::asio::posix::basic_stream_descriptor<Executor> descriptor_;
   std::optional<Errc> cause_;
+  std::optional<Errc> read_end_;  // the kernel reports an error once, then an orderly end
   // A short read (write) has emptied (filled) the socket's buffer: the next call would only give EAGAIN, so it is not
   // made before the reactor says that there is more.
   bool drained_ = false, full_ = false;

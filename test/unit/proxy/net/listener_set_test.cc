@@ -1,0 +1,698 @@
+#include "proxy/net/listener_set.h"
+
+#include "proxy/net/connect.h"
+#include "proxy/net/network_filter.h"
+#include "proxy/net/socket_transport.h"
+#include "proxy/net/tls_transport.h"
+#include "test/support/certificates.h"
+#include "test/support/fake_clock.h"
+
+#include <catch2/catch.hpp>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace clew {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+Address loopback(std::uint16_t port = 0) { return {*IpAddress::parse("127.0.0.1"), port}; }
+
+/// A client's blocking socket: on loopback the kernel alone completes connect and send.
+class Client {
+ public:
+  explicit Client(const Address& to) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_storage storage{};
+    const auto length = static_cast<socklen_t>(to.to_sockaddr(storage));
+    connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&storage), length) == 0;
+  }
+  ~Client() { ::close(fd_); }
+  bool connected() const { return connected_; }
+  void send(const std::string& bytes) const { REQUIRE(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size())); }
+  /// What has come: bytes, «<end>», «<reset>»; empty: nothing yet.
+  std::string receive() const {
+    char bytes[4096];
+    const ssize_t n = ::recv(fd_, bytes, sizeof(bytes), MSG_DONTWAIT);
+    if (n > 0) return std::string(bytes, static_cast<std::size_t>(n));
+    return n == 0 ? "<end>" : errno == EAGAIN ? "" : "<reset>";
+  }
+  void end() const { REQUIRE(::shutdown(fd_, SHUT_WR) == 0); }
+  Address address() const { return local_address(fd_); }
+
+ private:
+  int fd_;
+  bool connected_ = false;
+};
+
+struct Seen {
+  std::string chain, listener, server_name, transport, details, termination;
+  std::vector<std::string> alpn;
+  Address remote, local;
+  bool no_route = false, tls = false;
+};
+
+/// Echoes; remembers what it was given and told.
+class Echo final : public ConnectionHandler {
+ public:
+  std::vector<Seen> served, done;
+  int draining = 0, active = 0;
+
+  Task<void> serve(std::unique_ptr<Transport> transport, ConnectionInfo& connection, StreamInfo&, Buffer initial, DrainSignal& drain) override {
+    served.push_back(describe(connection));
+    ++active;
+    if (drain.draining()) ++draining;
+    drain.set_hook([this] { ++draining; });
+    for (;;) {
+      if (!initial.empty()) {
+        const Result<void> written = co_await write_all(*transport, initial);
+        if (!written) break;
+      }
+      const Result<std::size_t> n = transport->try_read(initial, 4096);
+      if (n) continue;
+      if (n.error().code != Errc::would_block) break;
+      const Result<void> ready = co_await transport->readable();
+      if (!ready) break;
+    }
+    drain.set_hook(nullptr);
+    --active;
+    transport->close(Errc::ok);
+  }
+  void on_connection_done(const ConnectionInfo& connection, const StreamInfo& info) noexcept override {
+    Seen seen = describe(connection);
+    seen.details = info.response_code_details;
+    seen.termination = info.connection_termination_details;
+    seen.no_route = info.flags.has(ResponseFlag::no_route_found);
+    done.push_back(seen);
+  }
+
+ private:
+  static Seen describe(const ConnectionInfo& c) {
+    Seen seen;
+    seen.chain = c.chain ? c.chain->name : "";
+    seen.listener = c.listener->name;
+    seen.server_name = c.server_name;
+    seen.transport = c.transport_protocol;
+    seen.alpn = c.offered_alpn;
+    seen.remote = c.remote;
+    seen.local = c.local;
+    seen.tls = c.tls != nullptr;
+    return seen;
+  }
+};
+
+std::shared_ptr<FilterChain> chain(const std::string& name) {
+  auto out = std::make_shared<FilterChain>();
+  out->name = name;
+  return out;
+}
+
+std::shared_ptr<Listener> listener(const std::string& name, const Address& address = loopback()) {
+  auto out = std::make_shared<Listener>();
+  out->name = name;
+  out->address = address;
+  out->chains = {chain("chain")};
+  return out;
+}
+
+ListenerFilter filter(ListenerFilter::Kind kind) {
+  ListenerFilter out;
+  out.kind = kind;
+  return out;
+}
+
+struct Sink final : StatSink {
+  std::map<std::string, std::uint64_t> values;
+  void counter(std::string_view name, std::uint64_t value) override { values[std::string(name)] += value; }
+  void gauge(std::string_view name, std::int64_t value) override { values[std::string(name)] += static_cast<std::uint64_t>(value); }
+  void histogram(std::string_view, const Histogram&) override {}
+};
+
+/// A worker with a listener set; configuration is what is in `listeners` at publish().
+struct Fixture {
+  TestWorker t;
+  Echo echo;
+  ConnectionLimit limit;
+  std::vector<BindFailure> failures;
+  std::map<std::string, std::shared_ptr<const Listener>> listeners, published;
+  std::shared_ptr<TlsContexts> tls = std::make_shared<TlsContexts>();
+  ListenerSet set{t.worker, {echo, limit, [this](const BindFailure& f) { failures.push_back(f); }, seconds(45)}};
+
+  ~Fixture() {
+    auto closing = t.start(set.close(Errc::canceled));
+    t.wait(closing);
+  }
+  void publish() {
+    auto snapshot = std::make_shared<Snapshot>();
+    auto changes = std::make_shared<Changes>();
+    NameMap<Listener>::Edit edit{NameMap<Listener>()};
+    for (const auto& [name, one] : listeners) {
+      edit.set(name, one);
+      if (published[name] != one) changes->listeners.push_back(name);
+    }
+    for (const auto& [name, one] : published)
+      if (!listeners.contains(name)) changes->listeners.push_back(name);
+    published = listeners;
+    snapshot->listeners = std::move(edit).finish();
+    snapshot->tls = tls;
+    t.worker.publish({snapshot, changes});
+    t.poll();
+  }
+  Address open(const std::shared_ptr<Listener>& one) {
+    listeners[one->name] = one;
+    publish();
+    return set.bound_address(one->name);
+  }
+  std::string receive(const Client& client, std::size_t size = 1) {
+    std::string got;
+    t.wait_until([&] {
+      const std::string piece = client.receive();
+      got += piece;
+      return got.size() >= size || piece == "<end>" || piece == "<reset>";
+    });
+    return got;
+  }
+  std::string roundtrip(const Client& client, const std::string& text) {
+    client.send(text);
+    return receive(client, text.size());
+  }
+  std::uint64_t stat(const std::string& last) {
+    Sink sink;
+    set.collect(sink);
+    std::uint64_t sum = 0;
+    for (const auto& [name, value] : sink.values)
+      if (name.size() > last.size() && name.compare(name.size() - last.size() - 1, std::string::npos, "." + last) == 0) sum += value;
+    return sum;
+  }
+};
+
+TEST_CASE("listener: accept, serve, count, say when it is over") {
+  Fixture f;
+  const Address at = f.open(listener("l"));
+  REQUIRE(at.port() != 0);
+  {
+    const Client client(at);
+    REQUIRE(f.roundtrip(client, "hello") == "hello");
+    REQUIRE(f.echo.served.size() == 1);
+    REQUIRE(f.echo.served[0].remote == client.address());
+    REQUIRE(f.echo.served[0].local == at);
+    REQUIRE(f.echo.served[0].chain == "chain");
+    REQUIRE(f.echo.served[0].listener == "l");
+    REQUIRE(f.echo.served[0].transport == "raw_buffer");
+    REQUIRE(f.stat("downstream_cx_active") == 1);
+    REQUIRE(f.stat("downstream_pre_cx_active") == 0);
+    REQUIRE(f.limit.active() == 1);
+    REQUIRE(f.set.connections() == 1);
+  }
+  f.t.wait_until([&] { return f.echo.done.size() == 1 && f.set.connections() == 0; });
+  REQUIRE(f.stat("downstream_cx_active") == 0);
+  REQUIRE(f.stat("downstream_cx_total") == 1);
+  REQUIRE(f.stat("downstream_cx_destroy") == 1);
+  REQUIRE(f.limit.active() == 0);
+  Sink sink;
+  f.set.collect(sink);
+  REQUIRE(sink.values.contains("listener.127.0.0.1_0.downstream_cx_total"));
+}
+
+TEST_CASE("listener: no chain") {
+  Fixture f;
+  auto l = listener("l");
+  auto only_tls = chain("tls");
+  only_tls->match.transport_protocol = "tls";
+  l->chains = {only_tls};
+  const Client client(f.open(l));
+  REQUIRE(f.receive(client) == "<end>");
+  f.t.wait_until([&] { return f.echo.done.size() == 1; });
+  REQUIRE(f.echo.served.empty());
+  REQUIRE(f.echo.done[0].no_route);
+  REQUIRE(f.echo.done[0].details == "filter_chain_not_found");
+  REQUIRE(f.stat("no_filter_chain_match") == 1);
+  REQUIRE(f.stat("downstream_cx_total") == 0);
+}
+
+TEST_CASE("listener: the first bytes choose the chain and reach it") {
+  Fixture f;
+  auto l = listener("l");
+  auto http = chain("http");
+  http->match.application_protocols = {"http/1.1", "h2c"};
+  l->chains = {http};
+  l->default_chain = chain("tcp");
+  l->listener_filters = {filter(ListenerFilter::Kind::tls_inspector), filter(ListenerFilter::Kind::http_inspector)};
+  const Address at = f.open(l);
+  SECTION("HTTP in pieces") {
+    const Client client(at);
+    for (const std::string piece : {"G", "ET / HT", "TP/1.1\r", "\n\r\n"}) {
+      client.send(piece);
+      for (int i = 0; i < 5; ++i) f.t.poll();
+    }
+    REQUIRE(f.receive(client, 18) == "GET / HTTP/1.1\r\n\r\n");
+    REQUIRE(f.echo.served[0].chain == "http");
+    REQUIRE(f.echo.served[0].alpn == std::vector<std::string>{"http/1.1"});
+  }
+  SECTION("something else") {
+    const Client client(at);
+    REQUIRE(f.roundtrip(client, "EHLO x\r\n") == "EHLO x\r\n");
+    REQUIRE(f.echo.served[0].chain == "tcp");
+  }
+  SECTION("an end in the middle of a word") {
+    const Client client(at);
+    client.send("GE");
+    client.end();
+    REQUIRE(f.receive(client, 2) == "GE");
+    REQUIRE(f.echo.served[0].chain == "tcp");
+  }
+  SECTION("an end without a word") {
+    const Client client(at);
+    client.end();
+    REQUIRE(f.receive(client) == "<end>");
+    REQUIRE(f.echo.served.empty());
+  }
+}
+
+TEST_CASE("listener: the inspectors' timeout") {
+  Fixture f;
+  auto l = listener("l");
+  l->listener_filters = {filter(ListenerFilter::Kind::http_inspector)};
+  l->listener_filters_timeout = seconds(5);
+  SECTION("closes") {
+    const Client client(f.open(l));
+    f.t.wait_until([&] { return f.set.connections() == 1; });
+    client.send("GE");
+    f.t.advance(milliseconds(5010));
+    REQUIRE(f.receive(client) != "");
+    f.t.wait_until([&] { return f.set.connections() == 0; });
+    REQUIRE(f.stat("downstream_pre_cx_timeout") == 1);
+    REQUIRE(f.echo.served.empty());
+    REQUIRE(f.echo.done.size() == 1);
+    REQUIRE_FALSE(f.echo.done[0].no_route);
+  }
+  SECTION("goes on with what was seen") {
+    l->continue_on_listener_filters_timeout = true;
+    const Client client(f.open(l));
+    client.send("GE");
+    f.t.wait_until([&] { return f.set.connections() == 1; });
+    for (int i = 0; i < 5; ++i) f.t.poll();
+    f.t.advance(milliseconds(5010));
+    REQUIRE(f.receive(client, 2) == "GE");
+    REQUIRE(f.echo.served.size() == 1);
+  }
+  SECTION("zero waits for ever") {
+    l->listener_filters_timeout = Duration::zero();
+    const Client client(f.open(l));
+    f.t.wait_until([&] { return f.set.connections() == 1; });
+    f.t.advance(std::chrono::hours(24));
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    REQUIRE(f.receive(client, 18).size() == 18);
+    REQUIRE(f.echo.served[0].alpn == std::vector<std::string>{"http/1.0"});
+  }
+}
+
+TEST_CASE("listener: filter_disabled looks at the port") {
+  Fixture f;
+  auto l = listener("l");
+  ListenerFilter inspector = filter(ListenerFilter::Kind::http_inspector);
+  inspector.disabled = PortPredicate{PortPredicate::Range{1, 65536}};
+  l->listener_filters = {inspector};
+  const Client client(f.open(l));
+  f.t.wait_until([&] { return f.echo.served.size() == 1; });  // server-first: not a byte was sent
+}
+
+TEST_CASE("listener: PROXY header, and the listener of its destination") {
+  Fixture f;
+  auto front = listener("front");
+  front->use_original_dst = true;
+  front->listener_filters = {filter(ListenerFilter::Kind::proxy_protocol)};
+  const auto unbound = [&f](const std::string& name, const Address& address) {
+    auto l = listener(name, address);
+    l->bind_to_port = false;
+    f.listeners[name] = l;
+    return l;
+  };
+  unbound("exact", Address(*IpAddress::parse("10.96.0.1"), 80));
+  auto wild = unbound("wild", Address(*IpAddress::parse("0.0.0.0"), 80));
+  wild->listener_filters = {filter(ListenerFilter::Kind::http_inspector)};
+  unbound("wild6", Address(*IpAddress::parse("::"), 80));
+  const Address at = f.open(front);
+  struct Row {
+    std::string header, listener;
+  };
+  for (const Row& row : std::vector<Row>{{"PROXY TCP4 1.2.3.4 10.96.0.1 9 80\r\n", "exact"},
+                                         {"PROXY TCP4 1.2.3.4 10.96.0.2 9 80\r\n", "wild"},
+                                         {"PROXY TCP6 fd00::1 fd00::2 9 80\r\n", "wild6"},
+                                         {"PROXY TCP4 1.2.3.4 10.96.0.1 9 81\r\n", "front"},
+                                         {"PROXY UNKNOWN\r\n", "front"}}) {
+    INFO(row.header);
+    f.echo.served.clear();
+    const Client client(at);
+    client.send(row.header + "GET / HTTP/1.1\r\n");
+    REQUIRE(f.receive(client, 16) == "GET / HTTP/1.1\r\n");
+    REQUIRE(f.echo.served[0].listener == row.listener);
+    REQUIRE(f.echo.served[0].alpn.size() == (row.listener == "wild" ? 1u : 0u));
+    if (row.listener != "front") REQUIRE(f.echo.served[0].remote.port() == 9);
+  }
+  const Client broken(at);
+  broken.send("PROXY TCP9 \r\n");
+  const std::string got = f.receive(broken);
+  REQUIRE((got == "<end>" || got == "<reset>"));
+  const Client none(at);
+  none.send("GET / HTTP/1.1\r\n");
+  REQUIRE(f.receive(none).substr(0, 1) == "<");
+  f.t.wait_until([&] { return f.set.connections() == 0; });
+  REQUIRE(f.stat("downstream_listener_filter_error") == 2);
+}
+
+/// Certificates and contexts of a server in slot 0.
+struct Secure {
+  TestCa ca;
+  std::shared_ptr<TlsParams> params = std::make_shared<TlsParams>();
+  std::map<std::string, Secret> secrets;
+  std::shared_ptr<const TlsContext> client;
+
+  explicit Secure(Fixture& f) {
+    const TestCertificate leaf = ca.issue({"server", {}, {"server.example"}, {}});
+    params->inline_certificates = {{leaf.chain, leaf.key}};
+    const auto none = [](std::string_view) -> const Secret* { return nullptr; };
+    f.tls->push_back(TlsContext::make(*params, TlsContext::Role::server, none).context);
+    TlsParams client_params;
+    client_params.validation.emplace().inline_ca = ca.pem();
+    client_params.alpn = {"istio", "h2"};
+    client = TlsContext::make(client_params, TlsContext::Role::client, none).context;
+    REQUIRE(f.tls->back());
+    REQUIRE(client);
+  }
+};
+
+Task<std::string> tls_roundtrip(Worker& worker, Address to, const TlsContext& context, std::string sni, std::string text) {
+  ConnectTarget target;
+  target.address = to;
+  Connected connected = co_await connect(worker, target);
+  if (!connected) co_return connected.failure;
+  TlsClientOptions options;
+  options.sni = sni;
+  TlsHandshake done = co_await tls_client(worker, std::move(connected.transport), &context, options);
+  if (!done) co_return "failed: " + done.failure;
+  Buffer bytes;
+  bytes.append(text);
+  const Result<void> written = co_await write_all(*done.transport, bytes);
+  while (written && bytes.size() < text.size()) {
+    const Result<std::size_t> n = done.transport->try_read(bytes, 4096);
+    if (n) continue;
+    if (n.error().code != Errc::would_block) co_return std::string(to_string(n.error().code));
+    const Result<void> ready = co_await done.transport->readable();
+    if (!ready) break;
+  }
+  co_return bytes.to_string();
+}
+
+TEST_CASE("listener: TLS by the hello's names") {
+  Fixture f;
+  const Secure secure(f);
+  auto l = listener("l");
+  auto mesh = chain("mesh"), other = chain("other");
+  mesh->match.transport_protocol = "tls";
+  mesh->match.server_names = {"*.example"};
+  mesh->match.application_protocols = {"istio"};
+  mesh->tls = secure.params;
+  other->match.transport_protocol = "raw_buffer";
+  l->chains = {mesh, other};
+  l->listener_filters = {filter(ListenerFilter::Kind::tls_inspector), filter(ListenerFilter::Kind::http_inspector)};
+  const Address at = f.open(l);
+  REQUIRE(f.t.run_io(tls_roundtrip(f.t.worker, at, *secure.client, "Server.Example", "over TLS")) == "over TLS");
+  REQUIRE(f.echo.served[0].chain == "mesh");
+  REQUIRE(f.echo.served[0].server_name == "server.example");
+  REQUIRE(f.echo.served[0].alpn == std::vector<std::string>{"istio", "h2"});
+  REQUIRE(f.echo.served[0].tls);
+  f.t.wait_until([&] { return f.echo.done.size() == 1; });
+  REQUIRE(f.echo.done[0].tls);
+  REQUIRE(f.stat("ssl.handshake") == 1);
+  REQUIRE(f.stat("ssl.versions.TLSv1.3") == 1);
+  // wrong name: no chain
+  REQUIRE(f.t.run_io(tls_roundtrip(f.t.worker, at, *secure.client, "server.other", "x")).substr(0, 6) == "failed");
+  const Client plain(at);
+  REQUIRE(f.roundtrip(plain, "PING\r\n") == "PING\r\n");
+  REQUIRE(f.echo.served[1].chain == "other");
+}
+
+TEST_CASE("listener: TLS that does not come about") {
+  Fixture f;
+  Secure secure(f);
+  auto l = listener("l");
+  auto tls = chain("tls");
+  tls->tls = secure.params;
+  l->chains = {tls};
+  SECTION("secret not there") {
+    (*f.tls)[0] = nullptr;
+    const Client client(f.open(l));
+    client.send("\x16\x03\x01");
+    REQUIRE(f.receive(client).substr(0, 1) == "<");
+    REQUIRE(f.echo.served.empty());
+  }
+  SECTION("plain text") {
+    const Client client(f.open(l));
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    std::string got;
+    while (got.find('<') == std::string::npos) got += f.receive(client);  // an alert, then the end
+    REQUIRE(f.echo.served.empty());
+    REQUIRE(f.stat("ssl.connection_error") == 1);
+  }
+  SECTION("a hello that never ends, without a configured timeout") {
+    const Client client(f.open(l));
+    client.send("\x16\x03\x01");
+    f.t.wait_until([&] { return f.stat("downstream_cx_active") == 1; });
+    f.t.advance(milliseconds(15010));
+    REQUIRE(f.receive(client).substr(0, 1) == "<");
+    REQUIRE(f.stat("downstream_cx_transport_socket_connect_timeout") == 1);
+    f.t.wait_until([&] { return f.echo.done.size() == 1; });
+    REQUIRE(f.echo.done[0].termination == "transport socket timeout was reached");
+  }
+}
+
+TEST_CASE("listener: a port that is taken is reported, and tried again with the next update") {
+  Fixture f;
+  const int taken = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_storage storage{};
+  const auto length = static_cast<socklen_t>(loopback().to_sockaddr(storage));
+  REQUIRE(::bind(taken, reinterpret_cast<sockaddr*>(&storage), length) == 0);
+  REQUIRE(::listen(taken, 1) == 0);
+  const Address address = local_address(taken);
+  f.open(listener("l", address));
+  REQUIRE(f.failures.size() == 1);
+  REQUIRE(f.failures[0].listener == "l");
+  REQUIRE(f.failures[0].address == address.to_string());
+  REQUIRE(f.failures[0].error == "cannot bind '" + address.to_string() + "': Address already in use");
+  REQUIRE(f.set.bound_address("l") == Address());
+  ::close(taken);
+  f.open(listener("unrelated"));
+  REQUIRE(f.set.bound_address("l") == address);
+}
+
+TEST_CASE("listener: a changed chain drains its connections, the others stay, the socket stays") {
+  Fixture f;
+  auto l = listener("l");
+  auto stays = chain("stays"), goes = chain("goes");
+  goes->match.application_protocols = {"http/1.1"};
+  l->chains = {goes};
+  l->default_chain = stays;
+  l->listener_filters = {filter(ListenerFilter::Kind::http_inspector)};
+  const Address at = f.open(l);
+  const Client old(at), other(at);
+  REQUIRE(f.roundtrip(old, "GET / HTTP/1.1\r\n").size() == 16);
+  REQUIRE(f.roundtrip(other, "xyz") == "xyz");
+
+  auto next = std::make_shared<Listener>(*l);
+  auto fresh = chain("fresh");
+  fresh->match = goes->match;
+  next->chains = {fresh};
+  f.open(next);
+  REQUIRE(f.set.bound_address("l") == at);
+  REQUIRE(f.echo.draining == 1);
+  REQUIRE(f.roundtrip(old, "still there") == "still there");
+  const Client young(at);
+  REQUIRE(f.roundtrip(young, "GET / HTTP/1.1\r\n").size() == 16);
+  REQUIRE(f.echo.served.back().chain == "fresh");
+  f.t.advance(milliseconds(45010));
+  REQUIRE(f.receive(old) == "<end>");
+  REQUIRE(f.roundtrip(other, "me too") == "me too");
+  REQUIRE(f.roundtrip(young, "and me") == "and me");
+  REQUIRE(f.echo.draining == 1);
+}
+
+TEST_CASE("listener: a removed listener accepts what waited, drains, and is gone") {
+  Fixture f;
+  const Address at = f.open(listener("l"));
+  const Client old(at);
+  REQUIRE(f.roundtrip(old, "a") == "a");
+  const Client waiting(at);  // in the kernel's queue
+  f.listeners.clear();
+  f.publish();
+  REQUIRE(f.roundtrip(waiting, "served") == "served");
+  REQUIRE(f.echo.draining == 2);
+  REQUIRE_FALSE(Client(at).connected());
+  f.t.advance(milliseconds(45010));
+  REQUIRE(f.receive(old) == "<end>");
+  REQUIRE(f.receive(waiting) == "<end>");
+  f.t.wait_until([&] { return f.set.connections() == 0; });
+}
+
+TEST_CASE("listener: an unchanged one in an update is left alone") {
+  Fixture f;
+  const auto l = listener("l");
+  const Address at = f.open(l);
+  const Client client(at);
+  REQUIRE(f.roundtrip(client, "a") == "a");
+  f.open(listener("another"));
+  f.publish();
+  REQUIRE(f.set.bound_address("l") == at);
+  REQUIRE(f.echo.draining == 0);
+  REQUIRE(f.roundtrip(client, "b") == "b");
+}
+
+TEST_CASE("listener: stop accepting and drain, inbound alone or all") {
+  Fixture f;
+  auto in = listener("in"), out = listener("out");
+  in->direction = TrafficDirection::inbound;
+  out->direction = TrafficDirection::outbound;
+  f.listeners["in"] = in;
+  const Address out_at = f.open(out), in_at = f.set.bound_address("in");
+  const Client inbound(in_at), outbound(out_at);
+  REQUIRE(f.roundtrip(inbound, "a") == "a");
+  REQUIRE(f.roundtrip(outbound, "a") == "a");
+  f.set.stop_accepting(true);
+  f.set.drain(true);
+  REQUIRE(f.echo.draining == 1);
+  REQUIRE_FALSE(Client(in_at).connected());
+  REQUIRE(Client(out_at).connected());
+  REQUIRE(f.roundtrip(inbound, "b") == "b");
+  // a change does not open it again
+  auto next = std::make_shared<Listener>(*in);
+  next->transparent = false;
+  next->address = loopback();
+  f.open(next);
+  REQUIRE(f.set.bound_address("in") == Address());
+  f.set.stop_accepting(false);
+  REQUIRE_FALSE(Client(out_at).connected());
+}
+
+TEST_CASE("listener: the process's limit of connections") {
+  Fixture f;
+  f.limit.set_max(1);
+  const Address at = f.open(listener("l"));
+  const Client first(at);
+  REQUIRE(f.roundtrip(first, "a") == "a");
+  const Client second(at);
+  REQUIRE(f.receive(second).substr(0, 1) == "<");
+  REQUIRE(f.stat("downstream_global_cx_overflow") == 1);
+  REQUIRE(f.limit.active() == 1);
+  auto exempt = listener("exempt");
+  exempt->ignore_global_connection_limit = true;
+  const Client third(f.open(exempt));
+  REQUIRE(f.roundtrip(third, "c") == "c");
+}
+
+TEST_CASE("listener: out of descriptors it pauses and does not spin") {
+  Fixture f;
+  const Address at = f.open(listener("l"));
+  const Client client(at);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const int next = ::dup(0);
+  ::close(next);
+  const rlimit tight{static_cast<rlim_t>(next), before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &tight) == 0);
+  for (int i = 0; i < 20; ++i) f.t.poll();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  REQUIRE(f.stat("downstream_accept_starved") == 1);
+  REQUIRE(f.set.connections() == 0);
+  f.t.advance(milliseconds(110));
+  REQUIRE(f.roundtrip(client, "late") == "late");
+}
+
+struct Counts {
+  int made = 0, done = 0;
+};
+
+class TestFilter final : public NetworkFilter {
+ public:
+  TestFilter(Counts& counts, bool deny) : counts_(counts), deny_(deny) { ++counts.made; }
+  ConnectionVerdict on_connection(ConnectionInfo&) override {
+    if (deny_) return Deny{"rbac_access_denied_matched_policy[none]"};
+    return Accept{};
+  }
+  void on_done(const ConnectionInfo&, const StreamInfo&) noexcept override { ++counts_.done; }
+
+ private:
+  Counts& counts_;
+  bool deny_;
+};
+
+class TestFilterFactory final : public NetworkFilterFactory {
+ public:
+  TestFilterFactory(Counts& counts, bool deny) : counts_(counts), deny_(deny) {}
+  std::unique_ptr<NetworkFilter> make() const override { return std::make_unique<TestFilter>(counts_, deny_); }
+
+ private:
+  Counts& counts_;
+  bool deny_;
+};
+
+TEST_CASE("listener: network filters accept, deny, and are told once") {
+  Fixture f;
+  Counts yes, no, after;
+  auto l = listener("l");
+  auto denied = chain("denied"), accepted = chain("accepted");
+  accepted->match.application_protocols = {"http/1.1"};
+  accepted->network_filters = {std::make_shared<TestFilterFactory>(yes, false)};
+  denied->network_filters = {std::make_shared<TestFilterFactory>(yes, false), std::make_shared<TestFilterFactory>(no, true),
+                             std::make_shared<TestFilterFactory>(after, false)};
+  l->chains = {accepted, denied};
+  l->listener_filters = {filter(ListenerFilter::Kind::http_inspector)};
+  const Address at = f.open(l);
+  {
+    const Client client(at);
+    REQUIRE(f.roundtrip(client, "GET / HTTP/1.1\r\n") == "GET / HTTP/1.1\r\n");  // read before, given again
+    REQUIRE(yes.done == 0);
+  }
+  f.t.wait_until([&] { return f.echo.done.size() == 1; });
+  REQUIRE(yes.made == 1);
+  REQUIRE(yes.done == 1);
+  const Client client(at);
+  client.send("x");
+  REQUIRE(f.receive(client).substr(0, 1) == "<");
+  f.t.wait_until([&] { return f.echo.done.size() == 2; });
+  REQUIRE(f.echo.done[1].termination == "rbac_access_denied_matched_policy[none]");
+  REQUIRE(f.echo.served.size() == 1);
+  REQUIRE(yes.done == 2);
+  REQUIRE(no.done == 1);
+  REQUIRE(after.made == 0);
+}
+
+TEST_CASE("listener: unix sockets, over a leftover") {
+  Fixture f;
+  char folder[] = "/tmp/clew-listener-XXXXXX";
+  REQUIRE(::mkdtemp(folder) != nullptr);
+  const std::string path = std::string(folder) + "/s";
+  {
+    const int leftover = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_storage storage{};
+    const auto length = static_cast<socklen_t>(Address::pipe(path).to_sockaddr(storage));
+    REQUIRE(::bind(leftover, reinterpret_cast<sockaddr*>(&storage), length) == 0);
+    ::close(leftover);
+  }
+  f.open(listener("l", Address::pipe(path)));
+  REQUIRE(f.failures.empty());
+  ConnectTarget target;
+  target.address = Address::pipe(path);
+  REQUIRE(f.t.run_io(connect(f.t.worker, target)));
+  f.t.wait_until([&] { return f.echo.done.size() == 1; });
+  ::unlink(path.c_str());
+  ::rmdir(folder);
+}
+
+}  // namespace
+}  // namespace clew
