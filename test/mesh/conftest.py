@@ -37,7 +37,8 @@ def pytest_collection_modifyitems(items):
 def mesh(request):
     if request.param != "envoy" and not peers.clew().exists():
         pytest.exit(f"{peers.clew()} does not exist: build it, or name another binary by CLEW_BINARY")
-    scenario = Scenario(_meshes, request.param, request.node.originalname or request.node.name)
+    others = {k: v for k, v in request.node.callspec.params.items() if k != "mesh"}
+    scenario = Scenario(_meshes, request.param, (request.node.nodeid.split("[")[0], *sorted(others.items())))
     yield scenario
     scenario.end()
 

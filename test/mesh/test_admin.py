@@ -60,7 +60,7 @@ def test_config_dump(mesh):
     assert "outbound|8080||server.default.svc.cluster.local" in names
     pushed = {c["cluster"]["name"] for c in client.config_dump()["configs"][1].get("dynamicActiveClusters", [])} or names
     assert pushed <= names
-    mesh.compare("clusters", sorted(names))
+    mesh.compare("clusters", sorted(n for n in names if "|" not in n or "|server." in n or "istio-system" in n))
     assert "BEGIN PRIVATE KEY" not in json.dumps(dump) and "BEGIN RSA PRIVATE KEY" not in json.dumps(dump)
     only = json.loads(client.admin("/config_dump?resource=dynamic_listeners"))["configs"]
     assert {c["@type"].rsplit(".", 1)[1] for c in only} == {"DynamicListener"}
@@ -99,7 +99,8 @@ def test_istioctl_proxy_config(mesh):
         text = mesh.istioctl("proxy-config", kind, "--file", str(clusters if kind == "endpoints" else dump), *(["-o", "json"] if kind == "bootstrap" else []))
         assert expected in text, (kind, text[:1000])
         if kind in ("clusters", "listeners"):
-            mesh.compare(kind, sorted(" ".join(line.split()) for line in text.splitlines() if server.ip not in line))
+            mesh.compare(kind, sorted(" ".join(line.split()) for line in text.splitlines()
+                                      if re.match(r"\S*(Cluster|istiod|server\.|agent|prometheus|xds|sds)|0\.0\.0\.0 150", line)))
 
 
 @both_proxies
