@@ -170,8 +170,12 @@ void App::on_bind_failure(const BindFailure& failure) {
 }
 
 void App::quit() {
+  if (!std::exchange(quitting_, true)) spawn(control_.executor(), shut_down());
+}
+
+Task<void> App::shut_down() {
   xds_.stop();
-  admin_.stop();
+  co_await admin_.finish(std::chrono::seconds(1));
   control_clusters_.close(Errc::canceled);
   // One more turn of the loop lets what was closed come to its end.
   control_.post([this] { control_.stop(); });

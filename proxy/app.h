@@ -54,6 +54,7 @@ class App final : public Process {
   void publish(const Update& update);
   void collect_server(StatSink& sink) const;
   void on_bind_failure(const BindFailure& failure);
+  Task<void> shut_down();
   void stop_workers();
 
   const CommandLine options_;
@@ -75,7 +76,7 @@ class App final : public Process {
   XdsSession xds_;
   AdminServer admin_;
   std::vector<std::unique_ptr<WorkerRuntime>> workers_;
-  bool workers_started_ = false, draining_ = false;
+  bool workers_started_ = false, draining_ = false, quitting_ = false;
   std::set<std::string> bind_failures_;
   std::optional<Timer> drain_end_;
 };

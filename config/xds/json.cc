@@ -126,6 +126,7 @@ std::string to_json(const pb::Message& message, JsonStyle style) {
   pb::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   options.add_whitespace = style.pretty;
+  options.always_print_primitive_fields = style.defaults;
   std::string json;
   auto status = pb::util::MessageToJsonString(message, &json, options);
   if (!status.ok()) {

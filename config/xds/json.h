@@ -19,9 +19,10 @@ namespace clew {
 
 struct JsonStyle {
   bool pretty = true;  // indented by one space, one field a line, as Envoy prints dumps
+  bool defaults = false;  // numbers, words and lists that have their default value too
 };
 
-/// Defaults are left out. An Any of a type that is not linked in is written as {"@type": …, "value": base64}.
+/// Defaults are left out unless asked for. An Any of a type that is not linked in is written as {"@type": …, "value": base64}.
 /// Never fails; bytes that do not parse are shown as bytes too.
 std::string to_json(const google::protobuf::Message& message, JsonStyle style = {});
 

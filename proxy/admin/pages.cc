@@ -90,7 +90,7 @@ Task<AdminResponse> server_info(Process& process, const Query&) {
   fill_options(process, *info.mutable_command_line_options());
   envoy::config::bootstrap::v3::Bootstrap bootstrap;
   if (bootstrap.ParseFromString(process.bootstrap().serialized)) *info.mutable_node() = bootstrap.node();
-  AdminResponse response = AdminResponse::json(to_json(info));
+  AdminResponse response = AdminResponse::json(to_json(info, {.pretty = true, .defaults = true}));
   co_return response;
 }
 

@@ -90,25 +90,29 @@ Task<void> AdminServer::accept_loop() {
 
 Task<void> AdminServer::serve(int fd) {
   SocketTransport transport(worker_, fd);
-  connections_.insert(&transport);
+  DrainSignal& drain = connections_[&transport];
   ConnectionInfo info;
   info.id = worker_.next_id();
   info.remote = info.direct_remote = peer_address(fd);
   info.local = local_address(fd);
   info.start = worker_.clock().now();
   NoObserver observer;
-  DrainSignal drain;
   const HttpService service{worker_, admin_, observer, stats_};
   co_await serve_http1(service, transport, Buffer(), info, manager_, drain);
   connections_.erase(&transport);
   freed_.notify();
 }
 
-void AdminServer::stop() {
+Task<void> AdminServer::finish(Duration patience) {
   boost::system::error_code ignored;
   acceptor_.close(ignored);
-  for (Transport* transport : connections_) transport->close(Errc::canceled);
   freed_.notify();
+  Timer cut(worker_.timers(), [this] {
+    for (auto& [transport, drain] : connections_) transport->close(Errc::canceled);
+  });
+  cut.arm(patience);
+  for (auto& [transport, drain] : connections_) drain.start();
+  co_await tasks_.join();
 }
 
 }  // namespace clew

@@ -9,7 +9,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
-#include <set>
+#include <map>
 #include <string>
 
 namespace clew {
@@ -22,9 +22,8 @@ class AdminServer {
   ~AdminServer();
   /// Binds and serves. Returns why it could not, or nothing.
   std::string start(const Address& address);
-  /// Ends the listener and every connection; join() waits for them.
-  void stop();
-  Task<void> join() { return tasks_.join(); }
+  /// Closes the listener, lets each connection finish its answer, and waits for that; after `patience` they are cut.
+  Task<void> finish(Duration patience);
   const HttpServerStats& stats() const { return stats_; }
 
  private:
@@ -38,7 +37,7 @@ class AdminServer {
   HttpServerStats stats_;
   TaskGroup tasks_;
   Event freed_;
-  std::set<Transport*> connections_;
+  std::map<Transport*, DrainSignal> connections_;
 };
 
 }  // namespace clew

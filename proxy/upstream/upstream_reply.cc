@@ -218,9 +218,9 @@ LocalReply UpstreamCall::reset_reply(const TryFailure& failure) {
   const ResetReason reason = reset_reason(failure.cause);
   LocalReply reply;
   reply.status = reason == ResetReason::protocol_error ? 502 : 503;
-  reply.body = fmt::format("upstream connect error or disconnect/reset before headers. {}reset reason: {}{}{}",
-                           retrying_ ? "retried and the latest " : "", to_string(reason),
-                           failure.reason.empty() ? "" : ", transport failure reason: ", failure.reason);
+  // The transport's reason is for the log alone: a client is not told about certificates (Envoy 1.40 leaves it out too).
+  reply.body = fmt::format("upstream connect error or disconnect/reset before headers. {}reset reason: {}",
+                           retrying_ ? "retried and the latest " : "", to_string(reason));
   reply.details = reset_details("upstream_reset_before_response_started", reason, failure.reason);
   reply.flag = flag_of(reason);
   if (reason == ResetReason::overflow && !suppress()) reply.headers.emplace_back("x-envoy-overloaded", "true");
