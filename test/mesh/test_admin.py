@@ -100,7 +100,7 @@ def test_istioctl_proxy_config(mesh):
         assert expected in text, (kind, text[:1000])
         if kind in ("clusters", "listeners"):
             mesh.compare(kind, sorted(" ".join(line.split()) for line in text.splitlines()
-                                      if re.match(r"\S*(Cluster|istiod|server\.|agent|prometheus|xds|sds)|0\.0\.0\.0 150", line)))
+                                      if re.match(r"\w*Cluster |istiod\.|server\.|agent|prometheus|xds|sds|0\.0\.0\.0 150", line)))
 
 
 @both_proxies

@@ -215,7 +215,7 @@ def test_subsets(mesh):
             route: [{destination: {host: multi, subset: two}}]
           - route: [{destination: {host: multi, subset: one}}]
         """)
-    routed(mesh, client, "http://multi:8080/two", "multi-v2")
+    mesh.until("the subsets", lambda: {client.get("http://multi:8080/one").app.app for _ in range(10)} == {"multi-v1"})
     assert {client.get("http://multi:8080/one").app.app for _ in range(10)} == {"multi-v1"}
     assert {client.get("http://multi:8080/two").app.app for _ in range(10)} == {"multi-v2"}
     assert client.access_log.wait_for(path="/two", response_code=200).upstream_cluster == "outbound|8080|two|multi.default.svc.cluster.local"
