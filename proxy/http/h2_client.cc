@@ -139,7 +139,8 @@ H2ClientCore::H2ClientCore(Worker& w, std::unique_ptr<Transport> t, const Upstre
 }
 
 Task<void> H2ClientCore::run(std::shared_ptr<H2ClientCore> self) {
-  const Errc end = co_await self->io.read(Buffer(), [] {});
+  Errc end = co_await self->io.read(Buffer(), [] {});
+  if (self->session.failed() != Errc::ok) end = self->session.failed();  // the transport was closed for it
   self->closed = true;
   self->ping_timer_.cancel();
   self->pong_timer_.cancel();

@@ -90,7 +90,6 @@ class H2Server final : public H2Session::Owner {
   Task<void> serve(ServerStream& stream);
   Task<void> bury(std::list<ServerStream> stream);
   void bury_dead();
-  void stream_done();
   void start_drain();
   void last_goaway();
   void idle();
@@ -193,6 +192,12 @@ Task<Result<void>> ServerStream::inform(const ResponseHead& head) {
 }
 
 Task<Result<void>> ServerStream::respond(ResponseHead& head, Body* body) {
+  if (!refusal.empty()) {
+    // The reset of its stream was the answer.
+    stream.info.response_code = 0;
+    if (body) body->cancel(error);
+    co_return Result<void>();
+  }
   if (extended_connect_ && head.status == 101) head.status = 200;
   const Result<void> queued = server_.session.send_head(*this, head, body == nullptr);
   if (!queued) {
@@ -363,20 +368,15 @@ Task<void> H2Server::serve(ServerStream& stream) {
   // A request that is still coming has its answer: RFC 9113 8.1.
   session.detach(stream, stream.out_done ? H2Code::no_error : H2Code::internal_error);
   streams_.erase(stream.self);
-  stream_done();
-}
-
-void H2Server::stream_done() {
   io.flush();
-  if (!streams_.empty()) return;
-  if (goaway_sent_) io.finish();
-  idle();
+  if (streams_.empty()) idle();
 }
 
-/// Starts the idle timer: no request is under way.
+/// No request is under way.
 void H2Server::idle() {
+  if (goaway_sent_) return io.finish();
   const Duration timeout = hcm.idle_timeout.value_or(std::chrono::hours(1));
-  if (timeout > Duration::zero() && !goaway_sent_ && !idle_timer_.armed()) idle_timer_.arm(timeout);
+  if (timeout > Duration::zero() && !idle_timer_.armed()) idle_timer_.arm(timeout);
 }
 
 /// A first GOAWAY asks to open no more; the one that names the last stream follows when the peer has seen it.
