@@ -85,7 +85,7 @@ std::optional<std::string> RouteTable::finish() {
 }
 
 const VirtualHost* RouteTable::find_host(std::string_view authority) const {
-  if (authority.empty() && !(exact_.empty() && suffix_.empty() && prefix_.empty())) return nullptr;
+  if (!authority.data() && !(exact_.empty() && suffix_.empty() && prefix_.empty())) return nullptr;
   std::string_view host = ignore_port_in_host ? without_port(authority) : authority;
   std::string lowered;
   if (std::any_of(host.begin(), host.end(), [](char c) { return c >= 'A' && c <= 'Z'; })) host = lowered = to_lower(host);

@@ -239,7 +239,7 @@ Task<Result<void>> Http1Exchange::read_head(ResponseHead& into) {
   for (;;) {
     const Result<void> result = core_->decoder.read_head(core_->input);
     if (result) break;
-    if (result.error().code == Errc::eof || result.error().code == Errc::upstream_closed) co_return fail(Errc::upstream_closed);
+    if (result.error().code == Errc::eof) co_return fail(Errc::upstream_closed);  // half a head is worse: see the next line
     if (result.error().code != Errc::would_block) co_return fail(Errc::upstream_protocol_error);
     const Result<std::size_t> got = core_->fill();
     if (got) continue;

@@ -1,7 +1,8 @@
 #include "proxy/net/sniff.h"
 
+#include "proxy/base/strings.h"
+
 #include <algorithm>
-#include <array>
 
 namespace clew {
 
@@ -9,16 +10,26 @@ namespace {
 
 constexpr std::string_view preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-// Registered methods alone: a client of another protocol that waits after its first word is known by it at once.
-constexpr std::array<std::string_view, 35> methods{
-    "GET",    "POST",   "PUT",     "DELETE",    "HEAD",      "OPTIONS", "PATCH", "CONNECT", "TRACE",  "COPY",     "LOCK",       "MKCOL",
-    "MOVE",   "UNLOCK", "SEARCH",  "PROPFIND",  "PROPPATCH", "BIND",    "ACL",   "REBIND",  "UNBIND", "REPORT",   "MKACTIVITY", "CHECKOUT",
-    "MERGE",  "NOTIFY", "M-SEARCH", "SUBSCRIBE", "PURGE",     "LINK",    "UNLINK", "SOURCE", "QUERY",  "MKCALENDAR", "UNSUBSCRIBE"};
+constexpr std::size_t max_method = 64;
 
 /// One starts with the other.
 bool agree(std::string_view a, std::string_view b) {
   const std::size_t n = std::min(a.size(), b.size());
   return a.substr(0, n) == b.substr(0, n);
+}
+
+/// RFC 9110 5.6.2
+bool is_token_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+
+/// Whether these bytes, maybe cut short, may begin a request target: a path, «*», a URL, or anything after CONNECT.
+bool may_be_target(std::string_view target, std::string_view method) {
+  if (target.empty() || target.front() == '/' || target.front() == '*' || method == "CONNECT") return true;
+  const auto scheme_end = std::find_if(target.begin(), target.end(), [](char c) { return ascii_lower(c) < 'a' || ascii_lower(c) > 'z'; });
+  const std::string_view rest = target.substr(static_cast<std::size_t>(scheme_end - target.begin()));
+  return rest.size() < target.size() && agree(rest, "://");
 }
 
 }  // namespace
@@ -38,23 +49,23 @@ Sniffed sniff_http(std::string_view bytes, HttpProtocol& protocol) {
     protocol = HttpProtocol::h2c;
     return Sniffed::found;
   }
-  const std::string_view method = bytes.substr(0, bytes.find(' '));
-  const bool whole = method.size() < bytes.size();
-  if (std::none_of(methods.begin(), methods.end(), [&](std::string_view m) { return whole ? m == method : m.substr(0, method.size()) == method; }))
-    return Sniffed::other;
+  // As Envoy: any token may be a method, so that the codec answers what it does not know. What cannot become a request line is
+  // known at its first wrong byte: a client of another protocol is not waited for.
   const std::string_view window = bytes.substr(0, max_request_line);
   const std::size_t end = window.find('\n');
-  // No control bytes in a request line: binary protocols that begin like a method are not waited for.
-  const std::string_view line = window.substr(0, end);
-  const auto control = std::find_if(line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\r'; });
-  if (control != line.end()) return Sniffed::other;
+  std::string_view line = window.substr(0, end);
+  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+  const std::string_view method = line.substr(0, line.find(' '));
+  if (method.size() > max_method || !std::all_of(method.begin(), method.end(), is_token_char)) return Sniffed::other;
+  const std::string_view after = line.substr(std::min(method.size() + 1, line.size()));
+  const std::string_view target = after.substr(0, after.find(' '));
+  if ((method.empty() && !line.empty()) || (!after.empty() && target.empty()) || !may_be_target(target, method)) return Sniffed::other;
+  if (std::any_of(target.begin(), target.end(), [](char c) { return c == '\0' || static_cast<unsigned char>(c) >= 0x80; })) return Sniffed::other;
+  const bool target_ended = target.size() < after.size();
+  const std::string_view version = target_ended ? after.substr(target.size() + 1) : std::string_view();
+  if (!agree(version, "HTTP/1.1") && !agree(version, "HTTP/1.0")) return Sniffed::other;
   if (end == std::string_view::npos) return bytes.size() < max_request_line ? Sniffed::need_more : Sniffed::other;
-  std::string_view text = line;
-  if (!text.empty() && text.back() == '\r') text.remove_suffix(1);
-  const std::size_t last = text.rfind(' ');
-  if (last == std::string_view::npos || last <= method.size() + 1) return Sniffed::other;
-  const std::string_view version = text.substr(last + 1);
-  if (version != "HTTP/1.1" && version != "HTTP/1.0") return Sniffed::other;
+  if (version.size() != 8) return Sniffed::other;
   protocol = version == "HTTP/1.1" ? HttpProtocol::http11 : HttpProtocol::http10;
   return Sniffed::found;
 }

@@ -72,12 +72,9 @@ Task<Result<void>> inspect(SocketTransport& socket, const ListenerFilter& filter
     if (sniffed == Sniffed::bad) co_return Error{Errc::listener_filter_refused};
     if (sniffed != Sniffed::need_more) co_return Result<void>();
     if (initial.size() >= max_sniffed_bytes) co_return Error{Errc::listener_filter_refused};
+    // A client that leaves before it is known what it speaks is let go, as Envoy does.
     const Result<void> more = co_await read_more(socket, initial);
-    if (more) continue;
-    // The client has said all it will: whoever serves the chain sees these bytes and the end.
-    const bool said_something = more.error().code == Errc::eof && !initial.empty() && filter.kind != Kind::proxy_protocol;
-    if (said_something) co_return Result<void>();
-    co_return more;
+    if (!more) co_return more;
   }
 }
 
