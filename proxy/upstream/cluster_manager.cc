@@ -39,12 +39,11 @@ void ClusterManager::close(Errc cause) {
   for (auto& [name, cluster] : clusters_) cluster->close(cause);
 }
 
-void ClusterManager::health_changed() {
-  for (auto& [name, cluster] : clusters_) cluster->health_changed();
-}
-
 void ClusterManager::collect(StatSink& sink) const {
-  for (const auto& [name, cluster] : clusters_) cluster->stats()->collect(cluster_stat_prefix(*cluster->cluster()), sink);
+  for (const auto& [name, cluster] : clusters_) {
+    const Cluster& config = *cluster->cluster();
+    cluster->stats()->collect(cluster_stat_prefix(config), sink, config.outlier_detection.has_value());
+  }
 }
 
 void ClusterManager::for_each(const std::function<void(const ClusterState&)>& visit) const {

@@ -21,8 +21,6 @@ class ClusterManager final : public StatSource {
 
   /// Ends every connection and every wait with `cause`, for shutdown: what waits finishes when the loop runs on.
   void close(Errc cause);
-  /// Draws look at ejections again, for all clusters.
-  void health_changed();
 
   /// Per-worker metrics of the clusters that were used here: cluster.NAME.*
   void collect(StatSink& sink) const override;

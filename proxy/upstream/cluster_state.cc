@@ -116,7 +116,7 @@ LoadBalancer& ClusterState::balancer() {
         // order_ lacks what is listed twice
         if (next == order_.size() || order_[next]->endpoint != &endpoint) continue;
         const EndpointState& state = *order_[next++]->state;
-        hosts.push_back({endpoint.weight, endpoint.health, state.shared->ejected.load(std::memory_order_relaxed), index,
+        hosts.push_back({endpoint.weight, endpoint.health, cluster_->outlier_detection && state.shared->ejected.load(std::memory_order_relaxed), index,
                          hashing ? endpoint.address.to_string() : std::string(), &state.shared->rq_active});
       }
     }
@@ -130,6 +130,7 @@ LoadBalancer& ClusterState::balancer() {
 Host* ClusterState::choose(const DrawContext& context) {
   if (retired_) return nullptr;
   if (cluster_->type == Cluster::Type::original_dst) return original_destination(context);
+  if (cluster_->outlier_detection) look_at_ejections();
   Host* host = nullptr;
   LbContext draw{context.hash, 0};
   for (; draw.attempt <= context.attempts; ++draw.attempt) {

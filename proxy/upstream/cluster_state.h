@@ -54,8 +54,6 @@ class ClusterState {
   void update(ClusterEntry entry);
   /// New connections use the contexts of this snapshot.
   void refresh_tls();
-  /// An endpoint was ejected or let in again: the next draw looks anew.
-  void health_changed() { balancer_.reset(); }
   /// The cluster is gone, or the worker ends: no draw succeeds any more.
   void retire();
   void close(Errc cause);
@@ -67,6 +65,10 @@ class ClusterState {
 
   /// Null: no healthy upstream (counted).
   Host* choose(const DrawContext& context);
+  /// Results of an endpoint, for outlier detection (nothing when the cluster has none). It may be ejected on the spot.
+  /// status: what it answered; 503 and 504 with local_origin: what we made of its failure or silence.
+  void report(const std::shared_ptr<EndpointState>& endpoint, std::uint32_t status, bool local_origin = false);
+
   /// Null: too many pools at this endpoint (SNI and ALPN come from requests).
   std::shared_ptr<Pool> http_pool(Host& host, const HttpDemand& demand);
   /// For a connection that is not pooled.
@@ -84,6 +86,9 @@ class ClusterState {
   void update_endpoints(std::shared_ptr<const LoadAssignment> endpoints);
   Host& add_host(const Address& address);
   void retire_pools(Host& host);
+  void look_at_ejections();
+  enum class Row { consecutive_5xx, gateway_failure, local_origin_failure };
+  void detected(const std::shared_ptr<EndpointState>& endpoint, Row row);
   Host* original_destination(const DrawContext& context);
   void sweep();
   UpstreamTarget socket_target(const Host& host) const;
@@ -98,6 +103,7 @@ class ClusterState {
   Hosts hosts_;
   std::vector<Host*> order_;  // the balancer's indices
   std::unique_ptr<LoadBalancer> balancer_;
+  std::uint64_t ejections_seen_ = 0;
   std::size_t sweep_at_ = 64;
   bool retired_ = false;
 };

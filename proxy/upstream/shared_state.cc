@@ -43,6 +43,40 @@ std::shared_ptr<EndpointShared> ClusterShared::endpoint(const Address& address) 
   return endpoint;
 }
 
+bool ClusterShared::eject(const std::shared_ptr<EndpointShared>& endpoint, const OutlierDetection& config, std::size_t endpoints, TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  if (endpoint->ejected || 100.0 * static_cast<double>(out_.size() + 1) > static_cast<double>(config.max_ejection_percent) * static_cast<double>(endpoints)) return false;
+  if (config.interval > Duration(0)) {
+    const auto quiet = std::max<std::int64_t>(0, (now - endpoint->back_at_) / config.interval);
+    endpoint->times_ -= static_cast<std::uint32_t>(std::min<std::int64_t>(quiet, endpoint->times_));
+  }
+  ++endpoint->times_;
+  const Duration longest = std::max(config.max_ejection_time, config.base_ejection_time);
+  const bool capped = config.base_ejection_time > longest / endpoint->times_;
+  endpoint->back_at_ = now + (capped ? longest : config.base_ejection_time * endpoint->times_);
+  endpoint->ejected = true;
+  out_.push_back(endpoint);
+  next_back_ = std::min<std::int64_t>(next_back_, endpoint->back_at_.time_since_epoch().count());
+  ++version_;
+  return true;
+}
+
+std::size_t ClusterShared::admit(TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  std::int64_t next = never;
+  const std::size_t admitted = std::erase_if(out_, [&](const std::shared_ptr<EndpointShared>& endpoint) {
+    if (endpoint->back_at_ > now) {
+      next = std::min<std::int64_t>(next, endpoint->back_at_.time_since_epoch().count());
+      return false;
+    }
+    endpoint->ejected = false;
+    return true;
+  });
+  next_back_ = next;
+  if (admitted > 0) ++version_;
+  return admitted;
+}
+
 std::shared_ptr<ClusterShared> SharedState::cluster(std::string_view name) {
   const std::lock_guard lock(mutex_);
   sweep(clusters_, sweep_at_);

@@ -5,6 +5,7 @@
 
 #include "config/snapshot/cluster.h"
 #include "proxy/base/address.h"
+#include "proxy/base/clock.h"
 #include "proxy/base/strings.h"
 
 #include <atomic>
@@ -15,6 +16,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace clew {
 
@@ -22,6 +24,14 @@ namespace clew {
 struct EndpointShared {
   std::atomic<std::uint32_t> rq_active{0};
   std::atomic<bool> ejected{false};
+  /// Results in a row, for outlier detection.
+  std::atomic<std::uint32_t> consecutive_5xx{0}, consecutive_gateway_failure{0}, consecutive_local_origin_failure{0};
+
+ private:
+  friend class ClusterShared;
+  // under the cluster's mutex
+  TimePoint back_at_{};      // end of the ejection, the last one when it is over
+  std::uint32_t times_ = 0;  // ejections; forgotten one an interval
 };
 
 /// A unit of a bounded resource, given back when destroyed. The counter outlives it.
@@ -84,7 +94,21 @@ class ClusterShared {
   /// Any thread; called when a worker first sees an endpoint.
   std::shared_ptr<EndpointShared> endpoint(const Address& address);
 
+  // Ejections. Rare, so they take the mutex; who draws looks at two atomics.
+  /// False: more than max_ejection_percent of so many endpoints would be out, or it is out already.
+  bool eject(const std::shared_ptr<EndpointShared>& endpoint, const OutlierDetection& config, std::size_t endpoints, TimePoint now);
+  /// Lets in those whose time is over; how many.
+  std::size_t admit(TimePoint now);
+  /// admit() is worth calling.
+  bool admission_due(TimePoint now) const { return now.time_since_epoch().count() >= next_back_.load(std::memory_order_relaxed); }
+  /// Another one after every ejection and admission.
+  std::uint64_t ejections_version() const { return version_.load(std::memory_order_relaxed); }
+
  private:
+  static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+  std::atomic<std::int64_t> next_back_{never};
+  std::atomic<std::uint64_t> version_{0};
+  std::vector<std::shared_ptr<EndpointShared>> out_;
   std::mutex mutex_;
   std::unordered_map<Address, std::weak_ptr<EndpointShared>> endpoints_;
   std::size_t sweep_at_ = 64;

@@ -21,7 +21,7 @@ void ClusterStats::count_status(std::uint32_t status) {
   code->count.add();
 }
 
-void ClusterStats::collect(std::string_view prefix, StatSink& sink) const {
+void ClusterStats::collect(std::string_view prefix, StatSink& sink, bool with_outlier_detection) const {
   std::string name(prefix);
   const auto with = [&name, length = prefix.size()](std::string_view end) -> std::string_view {
     name.resize(length);
@@ -36,6 +36,12 @@ void ClusterStats::collect(std::string_view prefix, StatSink& sink) const {
   if (ssl.handshake.value() + ssl.connection_error.value() > 0) {
     CLEW_CLUSTER_TLS_COUNTERS(CLEW_TLS_COUNTER)
   }
+#define CLEW_OUTLIER_COUNTER(member) sink.counter(with("outlier_detection." #member), outlier.member.value());
+  if (with_outlier_detection) {
+    CLEW_CLUSTER_OUTLIER_COUNTERS(CLEW_OUTLIER_COUNTER)
+    sink.gauge(with("outlier_detection.ejections_active"), outlier.ejections_active.value());
+  }
+#undef CLEW_OUTLIER_COUNTER
 #undef CLEW_COUNTER
 #undef CLEW_GAUGE
 #undef CLEW_TLS_COUNTER

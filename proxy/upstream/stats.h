@@ -35,6 +35,13 @@ namespace clew {
 #define CLEW_CLUSTER_TLS_COUNTERS(X) \
   X(handshake) X(connection_error) X(fail_verify_error) X(fail_verify_no_cert) X(fail_verify_san) X(session_reused)
 
+// cluster.NAME.outlier_detection.member
+#define CLEW_CLUSTER_OUTLIER_COUNTERS(X)                                                                              \
+  X(ejections_enforced_total) X(ejections_overflow) X(ejections_detected_consecutive_5xx)                             \
+  X(ejections_enforced_consecutive_5xx) X(ejections_detected_consecutive_gateway_failure)                             \
+  X(ejections_enforced_consecutive_gateway_failure) X(ejections_detected_consecutive_local_origin_failure)            \
+  X(ejections_enforced_consecutive_local_origin_failure)
+
 struct ClusterStats {
 #define CLEW_COUNTER(name) Counter name;
 #define CLEW_GAUGE(name) Gauge name;
@@ -43,6 +50,10 @@ struct ClusterStats {
   struct {
     CLEW_CLUSTER_TLS_COUNTERS(CLEW_COUNTER)
   } ssl;
+  struct {
+    CLEW_CLUSTER_OUTLIER_COUNTERS(CLEW_COUNTER)
+    Gauge ejections_active;  // one worker may eject, another let in: the sum is right
+  } outlier;
 #undef CLEW_COUNTER
 #undef CLEW_GAUGE
   Histogram upstream_rq_time, upstream_cx_connect_ms, upstream_cx_length_ms;
@@ -50,7 +61,7 @@ struct ClusterStats {
   /// Counts a response (or an answer made for a failure of the cluster) by class and code.
   void count_status(std::uint32_t status);
   /// Every metric under «PREFIX.»; prefix is «cluster.NAME».
-  void collect(std::string_view prefix, StatSink& sink) const;
+  void collect(std::string_view prefix, StatSink& sink, bool with_outlier_detection) const;
 
  private:
   struct Code {

@@ -1,6 +1,6 @@
 #include "proxy/upstream/tcp_proxy.h"
 
-#include "proxy/net/task_group.h"
+#include "proxy/net/relay.h"
 #include "proxy/upstream/hash_policy.h"
 
 #include <algorithm>
@@ -8,7 +8,6 @@
 namespace clew {
 namespace {
 
-constexpr std::size_t read_size = 64 * 1024;
 constexpr Duration default_idle_timeout = std::chrono::hours(1);
 
 std::string_view draw_cluster(const TcpProxy& config, std::uint64_t random) {
@@ -71,110 +70,6 @@ class UpstreamSocket {
   std::unique_ptr<Transport> transport_;
 };
 
-/// Two directions between two transports; any error, and any of the timers, closes both.
-class Relay {
- public:
-  Relay(Worker& worker, Transport& downstream, Transport& upstream, const TcpProxy& config, TcpProxyStats& stats, StreamInfo& info)
-      : downstream_(downstream),
-        upstream_(upstream),
-        stats_(stats),
-        info_(info),
-        clock_(worker.clock()),
-        idle_timeout_(config.idle_timeout.value_or(default_idle_timeout)),
-        last_(clock_.now()),
-        idle_(worker.timers(), [this] { idle_expired(); }),
-        life_(worker.timers(), [this] { life_expired(); }) {
-    if (idle_timeout_ > Duration::zero()) idle_.arm(idle_timeout_);
-    if (config.max_connection_duration) life_.arm(*config.max_connection_duration);
-  }
-
-  Task<void> run(Worker& worker, Buffer initial) {
-    TaskGroup group(worker.executor());
-    group.spawn(to_upstream(std::move(initial)));
-    group.spawn(to_downstream());
-    co_await group.join();
-  }
-
- private:
-  Task<void> to_upstream(Buffer initial) {
-    info_.bytes_received += initial.size();
-    stats_.downstream_cx_rx_bytes_total.add(initial.size());
-    const Result<void> end = co_await copy(downstream_, upstream_, std::move(initial), &Relay::received);
-    if (!end) close(end.error().code);
-  }
-  Task<void> to_downstream() {
-    const Result<void> end = co_await copy(upstream_, downstream_, Buffer(), &Relay::sent);
-    if (!end) close(end.error().code);
-  }
-
-  /// Until the source's end, which is passed on.
-  Task<Result<void>> copy(Transport& from, Transport& to, Buffer bytes, void (Relay::*count)(std::size_t)) {
-    for (;;) {
-      while (!bytes.empty()) {
-        const Result<std::size_t> written = to.try_write(bytes);
-        if (written) continue;
-        if (written.error().code != Errc::would_block) co_return written.error();
-        const Result<void> ready = co_await to.writable();
-        if (!ready) co_return ready.error();
-      }
-      const Result<std::size_t> got = from.try_read(bytes, read_size);
-      if (got) {
-        (this->*count)(*got);
-        last_ = clock_.now();
-        continue;
-      }
-      if (got.error().code == Errc::eof) break;
-      if (got.error().code != Errc::would_block) co_return got.error();
-      const Result<void> ready = co_await from.readable();
-      if (!ready) co_return ready.error();
-    }
-    for (;;) {
-      const Result<void> ended = to.shutdown_write();
-      if (ended || ended.error().code != Errc::would_block) co_return ended;
-      const Result<void> ready = co_await to.writable();
-      if (!ready) co_return ready.error();
-    }
-  }
-
-  void received(std::size_t n) {
-    info_.bytes_received += n;
-    stats_.downstream_cx_rx_bytes_total.add(n);
-  }
-  void sent(std::size_t n) {
-    info_.bytes_sent += n;
-    stats_.downstream_cx_tx_bytes_total.add(n);
-  }
-
-  void idle_expired() {
-    const Duration idle = clock_.now() - last_;
-    if (idle < idle_timeout_) return idle_.arm(idle_timeout_ - idle);
-    stats_.idle_timeout.add();
-    info_.connection_termination_details = "tcp_session_idle_timeout";
-    close(Errc::idle_timeout);
-  }
-  void life_expired() {
-    stats_.max_downstream_connection_duration.add();
-    info_.flags.set(ResponseFlag::duration_timeout);
-    info_.connection_termination_details = "max_connection_duration_reached";
-    close(Errc::max_stream_duration);
-  }
-  void close(Errc cause) {
-    // A reset on one side is a reset on the other: an end that looks orderly would hide lost bytes.
-    const bool reset = cause == Errc::connection_reset;
-    downstream_.close(cause, reset);
-    upstream_.close(cause, reset);
-  }
-
-  Transport& downstream_;
-  Transport& upstream_;
-  TcpProxyStats& stats_;
-  StreamInfo& info_;
-  const Clock& clock_;
-  const Duration idle_timeout_;
-  TimePoint last_;
-  Timer idle_, life_;
-};
-
 void record(StreamInfo& info, const ClusterState& cluster, const Host& host) {
   info.cluster = cluster.cluster();
   info.upstream_remote = host.endpoint->address;
@@ -210,17 +105,20 @@ Task<std::unique_ptr<UpstreamSocket>> connect_upstream(ClusterManager& clusters,
       info.flags.set(ResponseFlag::upstream_overflow);
       co_return nullptr;
     }
-    auto socket = std::make_unique<UpstreamSocket>(worker, cluster, host->state, std::move(token));
+    const std::shared_ptr<EndpointState> endpoint = host->state;
+    auto socket = std::make_unique<UpstreamSocket>(worker, cluster, endpoint, std::move(token));
     const UpstreamTarget target = cluster.target(*host, {}, nullptr);
     Connected result = co_await clusters.connector().connect(worker, target);
     if (result) {
       info.upstream_local = result.local;
       info.upstream_transport_failure_reason.clear();
       socket->connected(std::move(result.transport), target.tls);
+      cluster.report(endpoint, 200);
       record_tls(info, socket->transport().tls());
       co_return socket;
     }
     socket->failed(result.error);
+    cluster.report(endpoint, result.error == Errc::connect_timeout ? 504 : 503, true);
     info.upstream_transport_failure_reason = std::move(result.failure);
     if (attempt < attempts && !cluster.retired()) continue;
     cluster.stats()->upstream_cx_connect_attempts_exceeded.add();
@@ -228,6 +126,29 @@ Task<std::unique_ptr<UpstreamSocket>> connect_upstream(ClusterManager& clusters,
     info.flags.set(ResponseFlag::upstream_retry_limit_exceeded);
     co_return nullptr;
   }
+}
+
+/// Until both directions have ended, or one broke, or a time is over.
+Task<void> relay_until_over(Worker& worker, Transport& downstream, Transport& upstream, Buffer initial, const TcpProxy& config,
+                            TcpProxyStats& stats, StreamInfo& info) {
+  RelayBytes bytes{initial.size(), 0};
+  Timer life(worker.timers(), [&] {
+    stats.max_downstream_connection_duration.add();
+    info.flags.set(ResponseFlag::duration_timeout);
+    info.connection_termination_details = "max_connection_duration_reached";
+    downstream.close(Errc::max_stream_duration);
+  });
+  if (config.max_connection_duration) life.arm(*config.max_connection_duration);
+  const RelayEnd end = co_await relay(worker, downstream, upstream, std::move(initial), Buffer(), bytes,
+                                      config.idle_timeout.value_or(default_idle_timeout));
+  if (end.cause == Errc::idle_timeout) {
+    stats.idle_timeout.add();
+    info.connection_termination_details = "tcp_session_idle_timeout";
+  }
+  info.bytes_received = bytes.from_downstream;
+  info.bytes_sent = bytes.from_upstream;
+  stats.downstream_cx_rx_bytes_total.add(bytes.from_downstream);
+  stats.downstream_cx_tx_bytes_total.add(bytes.from_upstream);
 }
 
 }  // namespace
@@ -260,11 +181,9 @@ Task<void> proxy_tcp(TcpService service, Transport& downstream, Buffer initial, 
   }
   if (upstream) {
     if (service.wrap_upstream) upstream->wrap(service.wrap_upstream, *cluster->cluster(), info);
-    Relay relay(worker, downstream, upstream->transport(), config, service.stats, info);
-    co_await relay.run(worker, std::move(initial));
+    co_await relay_until_over(worker, downstream, upstream->transport(), std::move(initial), config, service.stats, info);
     info.upstream_bytes_sent = upstream->transport().wire_bytes_written();
     info.upstream_bytes_received = upstream->transport().wire_bytes_read();
-    upstream->transport().close(Errc::eof);
   }
   downstream.close(Errc::eof);
   service.stats.downstream_cx_active.sub();

@@ -61,6 +61,7 @@ class UpstreamCall {
   bool retry_after_response();
   void deliver();
   LocalReply reply(const TryFailure& failure);
+  std::uint32_t outlier_status() const;
   LocalReply reset_reply(const TryFailure& failure);
   LocalReply timeout_reply(Errc cause);
   std::string_view timeout_details(Errc cause) const;

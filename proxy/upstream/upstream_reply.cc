@@ -68,6 +68,7 @@ bool UpstreamCall::may_retry() {
 
 bool UpstreamCall::retry_after_response() {
   retry_token_.release();
+  cluster_->report(endpoint_, outlier_status());
   if (!retry_.enabled()) return false;
   if (retry_.wants(stream_->response)) return may_retry();
   if (retrying_) stats().upstream_rq_retry_success.add();
@@ -78,6 +79,9 @@ bool UpstreamCall::retry_after_failure(const TryFailure& failure) {
   retry_token_.release();
   if (failure.cause == Errc::no_healthy_upstream) return false;
   const ResetReason reason = reset_reason(failure.cause);
+  // A circuit breaker says nothing of the endpoint, and a client that goes neither.
+  if (endpoint_ && reason != ResetReason::overflow && (!over_ || is_timeout(failure.cause)))
+    cluster_->report(endpoint_, is_timeout(failure.cause) ? 504 : 503, true);
   if (attempt_) {
     switch (reason) {
       case ResetReason::connection_termination: stats().upstream_rq_pending_failure_eject.add(); break;
@@ -87,6 +91,13 @@ bool UpstreamCall::retry_after_failure(const TryFailure& failure) {
     }
   }
   return retry_.enabled() && retry_.wants(reason, sent_) && may_retry();
+}
+
+/// What outlier detection takes the answer for: a gRPC status in the head counts as the HTTP status it maps to.
+std::uint32_t UpstreamCall::outlier_status() const {
+  const ResponseHead& head = stream_->response;
+  if (!stream_->is_grpc || !head.headers.has(HeaderId::grpc_status)) return head.status;
+  return grpc_success(&head.headers) ? 200 : 503;
 }
 
 void UpstreamCall::record_endpoint(const Host& host) {
