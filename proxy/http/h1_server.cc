@@ -198,6 +198,8 @@ Task<bool> Http1Server::serve_one() {
       stream_ = nullptr;
       co_return false;  // nothing but line ends came
     }
+    if (head.error().code != Errc::downstream_closed && head.error().code != Errc::request_timeout)
+      service_.stats.downstream_cx_protocol_error.add();
     co_await refuse_stream(stream, head.error().code, decoder_.details(), *this, service_.observer);
     stream_ = nullptr;
     co_return false;

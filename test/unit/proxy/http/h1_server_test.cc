@@ -1,0 +1,351 @@
+#include "test/unit/proxy/http/http_test_kit.h"
+
+#include <catch2/catch.hpp>
+
+using namespace clew;
+using namespace std::chrono_literals;
+
+namespace {
+
+const std::string get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const std::string hello = "HTTP/1.1 200 OK\r\nserver: envoy\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+const std::string hello_close =
+    "HTTP/1.1 200 OK\r\nserver: envoy\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+
+}  // namespace
+
+TEST_CASE("h1 server: requests one after the other, each answer in one write") {
+  ServerKit kit;
+  CHECK(kit.talk(get) == hello);
+  CHECK(kit.talk(get) == hello);
+  CHECK(kit.server->writes().size() == 2);
+  CHECK(kit.forwarder.heads == std::vector<std::string>(2, "GET a / | x-forwarded-proto: http"));
+  CHECK(kit.recorder.lines.at(1) == "200 - via_upstream rx=0 tx=5");
+  CHECK(kit.stats.downstream_rq_2xx.value() == 2);
+  CHECK(kit.stats.downstream_rq_active.value() == 0);
+  CHECK(!kit.done());
+  kit.client->shutdown_write();
+  kit.test.poll();
+  CHECK(kit.done());
+  CHECK(kit.stats.downstream_cx_active.value() == 0);
+}
+
+TEST_CASE("h1 server: pipelined requests are answered in order") {
+  ServerKit kit;
+  CHECK(kit.talk(get + get + get) == hello + hello + hello);
+  CHECK(kit.forwarder.heads.size() == 3);
+}
+
+TEST_CASE("h1 server: a client that pipelines is not read ahead of") {
+  ServerKit kit;
+  kit.forwarder.hold = true;
+  std::string many;
+  for (int i = 0; i < 20000; ++i) many += get;
+  kit.talk(many);
+  kit.test.advance(1s);
+  CHECK(kit.server->wire_bytes_read() < 64 * 1024);
+  kit.client->close(Errc::canceled);
+  kit.forwarder.hold = false;
+  kit.forwarder.release();
+}
+
+TEST_CASE("h1 server: byte by byte it is the same request") {
+  ServerKit kit;
+  kit.hcm.request_headers_timeout = 10s;
+  kit.start();
+  std::string out;
+  for (const char c : "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + get) out += kit.talk(std::string(1, c));
+  CHECK(out == hello + hello);
+  CHECK(kit.forwarder.received == "abc");
+}
+
+TEST_CASE("h1 server: malformed requests get Envoy's answers and the connection ends") {
+  struct Case {
+    std::string bytes, status, body, line;
+  };
+  const Case cases[] = {
+      {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get, "400 Bad Request", "Bad Request",
+       "400 DPE http1.content_length_and_chunked_not_allowed rx=0 tx=11"},
+      {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "501 Not Implemented", "Not Implemented",
+       "501 DPE http1.invalid_transfer_encoding rx=0 tx=15"},
+      {"GET / HTTP/1.0\r\n\r\n", "426 Upgrade Required", "Upgrade Required", "426 DPE low_version rx=0 tx=16"},
+      {"GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(70000, 'a'), "431 Request Header Fields Too Large", "Request Header Fields Too Large",
+       "431 DPE http1.headers_too_large rx=0 tx=31"},
+      {"\x16\x03\x01", "400 Bad Request", "Bad Request", "400 DPE http1.codec_error rx=0 tx=11"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.status);
+    ServerKit kit;
+    CHECK(kit.talk(c.bytes) == "HTTP/1.1 " + c.status + "\r\ncontent-length: " + std::to_string(c.body.size()) +
+                                   "\r\ncontent-type: text/plain\r\nserver: envoy\r\nconnection: close\r\n\r\n" + c.body);
+    CHECK(kit.recorder.lines == std::vector<std::string>{c.line});
+    CHECK(kit.forwarder.heads.empty());
+    CHECK(kit.server->write_ended());
+    kit.test.advance(2s);
+    CHECK(kit.done());
+  }
+}
+
+TEST_CASE("h1 server: a broken chunk ends the stream with 400") {
+  ServerKit kit;
+  const std::string out = kit.talk("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nZ\r\n");
+  CHECK(out.starts_with("HTTP/1.1 400 Bad Request\r\n"));
+  CHECK(kit.forwarder.body_end == Errc::http_bad_message);
+  CHECK(kit.recorder.lines == std::vector<std::string>{"400 DPE http1.codec_error rx=3 tx=11"});
+}
+
+TEST_CASE("h1 server: request without Host") {
+  ServerKit kit;
+  CHECK(kit.talk("GET / HTTP/1.1\r\n\r\n") == "HTTP/1.1 400 Bad Request\r\nserver: envoy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+  CHECK(kit.recorder.lines == std::vector<std::string>{"400 - missing_host_header rx=0 tx=0"});
+}
+
+TEST_CASE("h1 server: an answer before the request's end closes") {
+  ServerKit kit;
+  kit.forwarder.read_body = false;
+  CHECK(kit.talk("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc") == hello_close);
+  CHECK(kit.server->write_ended());
+  CHECK(!kit.done());
+  kit.client->send(std::string(997, 'x') + get);  // read and forgotten, never a request
+  kit.test.poll();
+  CHECK(kit.forwarder.heads.size() == 1);
+  kit.test.advance(1100ms);
+  CHECK(kit.done());
+}
+
+TEST_CASE("h1 server: a client that leaves ends its stream") {
+  ServerKit kit;
+  kit.forwarder.hold = true;
+  kit.talk(get);
+  kit.client->close(Errc::canceled);
+  kit.test.advance(100ms);
+  CHECK(kit.forwarder.abandoned == Errc::downstream_closed);
+  CHECK(kit.done());
+  CHECK(kit.recorder.lines == std::vector<std::string>{"0 DC downstream_remote_disconnect rx=0 tx=0"});
+}
+
+TEST_CASE("h1 server: a client that leaves while its body is awaited") {
+  ServerKit kit;
+  kit.talk("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+  kit.client->close(Errc::canceled);
+  kit.test.poll();
+  CHECK(kit.forwarder.body_end == Errc::downstream_closed);
+  CHECK(kit.done());
+  CHECK(kit.recorder.lines == std::vector<std::string>{"0 DC downstream_remote_disconnect rx=3 tx=0"});
+}
+
+TEST_CASE("h1 server: a client that leaves while the answer is under way") {
+  ServerKit kit;
+  auto source = std::make_shared<ManualBody::Source>();
+  kit.forwarder.make_answer = [source] { return std::make_unique<ManualBody>(source); };
+  CHECK(kit.talk(get) == "HTTP/1.1 200 OK\r\nserver: envoy\r\ntransfer-encoding: chunked\r\n\r\n");
+  source->push("abc");
+  kit.test.poll();
+  CHECK(kit.take() == "3\r\nabc\r\n");
+  kit.client->close(Errc::canceled);
+  kit.test.advance(100ms);
+  CHECK(source->canceled == Errc::downstream_closed);
+  CHECK(kit.done());
+  CHECK(kit.recorder.lines == std::vector<std::string>{"200 DC downstream_remote_disconnect rx=0 tx=3"});
+}
+
+TEST_CASE("h1 server: an upstream that breaks in the middle is seen by the client") {
+  ServerKit kit;
+  auto source = std::make_shared<ManualBody::Source>();
+  kit.forwarder.make_answer = [source] { return std::make_unique<ManualBody>(source); };
+  SECTION("chunked: no last chunk") {
+    kit.talk(get);
+    source->push("abc");
+    source->finish(Errc::upstream_closed);
+    kit.test.poll();
+    CHECK(kit.take() == "3\r\nabc\r\n");
+    CHECK(kit.done());
+    CHECK(!kit.server->closed_with_reset());
+  }
+  SECTION("until close: a reset") {
+    kit.hcm.accept_http_10 = true;
+    kit.talk("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    source->push("abc");
+    source->finish(Errc::upstream_closed);
+    kit.test.poll();
+    CHECK(kit.done());
+    CHECK(kit.server->closed_with_reset());
+  }
+  SECTION("a length that lies") {
+    kit.forwarder.headers = {{"content-length", "2"}};
+    source->push("abc");
+    source->finish();
+    CHECK(kit.talk(get).empty());  // nothing of it had left yet
+    CHECK(kit.done());
+  }
+}
+
+TEST_CASE("h1 server: timeouts") {
+  ServerKit kit;
+  SECTION("idle connection") {
+    kit.hcm.idle_timeout = 10s;
+    CHECK(kit.talk(get) == hello);
+    kit.test.advance(9s);
+    CHECK(!kit.done());
+    kit.test.advance(2s);
+    CHECK(kit.done());
+    CHECK(kit.stats.downstream_cx_idle_timeout.value() == 1);
+  }
+  SECTION("slow head") {
+    kit.hcm.request_headers_timeout = 5s;
+    kit.talk("GET / HTT");
+    kit.test.advance(6s);
+    CHECK(kit.take().starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+    CHECK(kit.recorder.lines.at(0) == "408 - request_header_timeout rx=0 tx=22");
+  }
+  SECTION("stream idle, waiting for the upstream") {
+    kit.hcm.stream_idle_timeout = 5s;
+    kit.forwarder.hold = true;
+    kit.talk(get);
+    kit.test.advance(6s);
+    CHECK(kit.take().starts_with("HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 14\r\n"));
+    CHECK(kit.recorder.lines.at(0) == "504 SI stream_idle_timeout rx=0 tx=14");
+  }
+  SECTION("request timeout, waiting for the client") {
+    kit.hcm.request_timeout = 5s;
+    kit.forwarder.hold = true;
+    kit.talk("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    kit.test.advance(6s);
+    CHECK(kit.take().starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+    CHECK(kit.stats.downstream_rq_timeout.value() == 1);
+  }
+  SECTION("duration, in the middle of the answer") {
+    kit.hcm.max_stream_duration = 5s;
+    auto source = std::make_shared<ManualBody::Source>();
+    kit.forwarder.make_answer = [source] { return std::make_unique<ManualBody>(source); };
+    kit.talk(get);
+    kit.test.advance(6s);
+    CHECK(source->canceled == Errc::max_stream_duration);
+    CHECK(kit.done());
+    CHECK(kit.recorder.lines.at(0) == "200 DT max_duration_timeout rx=0 tx=0");
+  }
+}
+
+TEST_CASE("h1 server: the ways a connection is ended in order") {
+  ServerKit kit;
+  SECTION("the client asks for it") {
+    CHECK(kit.talk("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + get) == hello_close);
+    CHECK(kit.forwarder.heads.size() == 1);
+  }
+  SECTION("drain") {
+    CHECK(kit.talk(get) == hello);
+    kit.drain.start();
+    CHECK(kit.talk(get) == hello_close);
+    CHECK(kit.stats.downstream_cx_drain_close.value() == 1);
+  }
+  SECTION("enough requests") {
+    kit.hcm.max_requests_per_connection = 2;
+    CHECK(kit.talk(get) == hello);
+    CHECK(kit.talk(get) == hello_close);
+  }
+  SECTION("its time is over") {
+    kit.hcm.max_connection_duration = 10s;
+    kit.hcm.drain_timeout = 5s;
+    CHECK(kit.talk(get) == hello);
+    kit.test.advance(11s);
+    CHECK(kit.talk(get) == hello_close);
+  }
+}
+
+TEST_CASE("h1 server: HTTP/1.0") {
+  ServerKit kit;
+  kit.hcm.accept_http_10 = true;
+  kit.forwarder.headers = {{"content-length", "5"}};
+  CHECK(kit.talk("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n") ==
+        "HTTP/1.0 200 OK\r\ncontent-length: 5\r\nserver: envoy\r\nconnection: keep-alive\r\n\r\nhello");
+  kit.forwarder.headers.clear();
+  CHECK(kit.talk("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n") ==
+        "HTTP/1.0 200 OK\r\nserver: envoy\r\nconnection: close\r\n\r\nhello");
+  CHECK(kit.server->write_ended());
+}
+
+TEST_CASE("h1 server: 100-continue") {
+  ServerKit kit;
+  const std::string head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+  SECTION("the upstream's goes through") {
+    kit.forwarder.interim = {100};
+    CHECK(kit.talk(head) == "HTTP/1.1 100 Continue\r\n\r\n");
+    CHECK(kit.talk("abc") == hello);
+    CHECK(kit.forwarder.heads.at(0).find("expect: 100-continue") != std::string::npos);
+  }
+  SECTION("ours") {
+    kit.hcm.proxy_100_continue = false;
+    CHECK(kit.talk(head) == "HTTP/1.1 100 Continue\r\n\r\n");
+    CHECK(kit.talk("abc") == hello);
+    CHECK(kit.forwarder.heads.at(0).find("expect") == std::string::npos);
+  }
+  SECTION("refused without the body: the body is no request") {
+    kit.forwarder.status = 417;
+    kit.forwarder.read_body = false;
+    CHECK(kit.talk(head).find("connection: close") != std::string::npos);
+    kit.client->send(get);
+    kit.test.advance(2s);
+    CHECK(kit.forwarder.heads.size() == 1);
+  }
+}
+
+TEST_CASE("h1 server: upgrades") {
+  ServerKit kit;
+  const std::string upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n";
+  SECTION("not allowed") {
+    CHECK(kit.talk(upgrade) == "HTTP/1.1 403 Forbidden\r\nserver: envoy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    CHECK(kit.recorder.lines.at(0) == "403 - upgrade_failed rx=0 tx=0");
+  }
+  SECTION("accepted") {
+    kit.hcm.upgrades = {"websocket"};
+    kit.forwarder.upgrade_to = "from upstream";
+    kit.forwarder.read_body = false;
+    CHECK(kit.talk(upgrade) == "HTTP/1.1 101 Switching Protocols\r\nserver: envoy\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nfrom upstream");
+    CHECK(kit.server->write_ended());
+  }
+  SECTION("refused by the upstream: what follows is no request") {
+    kit.hcm.upgrades = {"websocket"};
+    kit.forwarder.read_body = false;
+    CHECK(kit.talk(upgrade + get) == hello_close);
+    kit.test.advance(2s);
+    CHECK(kit.forwarder.heads.size() == 1);
+  }
+}
+
+TEST_CASE("h1 server: HEAD, 204 and 304 have no body whatever the upstream sends") {
+  ServerKit kit;
+  kit.forwarder.headers = {{"content-length", "5"}};
+  CHECK(kit.talk("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n") == "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nserver: envoy\r\n\r\n");
+  kit.forwarder.status = 304;
+  CHECK(kit.talk(get) == "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\nserver: envoy\r\n\r\n");
+  kit.forwarder.status = 204;
+  CHECK(kit.talk(get) == "HTTP/1.1 204 No Content\r\nserver: envoy\r\n\r\n");
+}
+
+TEST_CASE("h1 server: a large answer follows the client's pace") {
+  ServerKit kit;
+  kit.forwarder.body = std::string(1 << 20, 'x');
+  kit.forwarder.headers = {{"content-length", std::to_string(1 << 20)}};
+  kit.start();
+  kit.client->send(get);
+  kit.test.poll();
+  CHECK(kit.server->wire_bytes_written() <= 64 * 1024);
+  std::string all;
+  for (int i = 0; i < 100 && all.size() < (1 << 20); ++i) {
+    all += kit.take();
+    kit.test.poll();
+  }
+  CHECK(all.size() > (1 << 20));
+  CHECK(kit.talk(get).size() > 0);
+}
+
+TEST_CASE("serve_http tells HTTP/2 by its preface") {
+  ServerKit kit;
+  kit.start();
+  kit.client->send("PRI * HTTP/2.0\r\n\r\nSM\r\n");
+  kit.test.poll();
+  CHECK(kit.stats.downstream_cx_http1_total.value() + kit.stats.downstream_cx_http2_total.value() == 0);
+  kit.client->send("\r\n");
+  kit.test.poll();
+  CHECK(kit.stats.downstream_cx_http2_total.value() == 1);
+}
