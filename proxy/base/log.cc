@@ -81,6 +81,8 @@ bool parse_log_level(std::string_view text, LogLevel& out) {
 std::string_view to_string(LogLevel level) { return level_names[static_cast<std::size_t>(level)]; }
 
 void Logger::write(LogLevel level, const char* file, int line, std::string_view message) {
+  // The compiler cache makes paths relative to the build folder, wherever that is: «proxy/…» is what a reader looks for.
+  while (std::string_view(file).starts_with("../")) file += 3;
   const spdlog::source_loc where(file, line, "");
   const spdlog::details::log_msg entry(where, {name_.data(), name_.size()}, static_cast<spdlog::level::level_enum>(level),
                                        {message.data(), message.size()});
