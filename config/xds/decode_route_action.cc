@@ -99,6 +99,7 @@ HashPolicy decode_hash_policy(const route::RouteAction::HashPolicy& message, Sco
       return {std::move(out), terminal};
     }
     case Policy::kConnectionProperties:
+      if (!message.connection_properties().source_ip()) scope.fail("connection_properties", "names no property");
       return {HashPolicy::SourceIp{}, terminal};
     case Policy::kQueryParameter:
       if (message.query_parameter().name().empty()) scope.fail("query_parameter.name", "is empty");

@@ -92,7 +92,8 @@ class Plans {
       const auto* field = type.field(i);
       if (!field->message_type()) continue;
       if (field->message_type()->full_name() == "envoy.config.core.v3.Metadata" && !field->is_repeated()) plan.metadata = field;
-      if (!is_value(*field->message_type())) plan.fields[static_cast<std::size_t>(i)].child = &of(*field->message_type());
+      auto& entry = plan.fields[static_cast<std::size_t>(i)];
+      if (entry.row && entry.row->support == Support::honoured && !is_value(*field->message_type())) entry.child = &of(*field->message_type());
     }
   }
 

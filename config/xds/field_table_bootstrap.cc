@@ -54,7 +54,7 @@ constexpr FieldRow tag[] = {{"tag_name regex fixed_value"}};
 constexpr FieldRow buckets[] = {{"match buckets"}, {"bins", harmless, "histograms have the buckets that are configured"}};
 constexpr FieldRow node[] = {
     {"id cluster metadata locality"},
-    {"dynamic_parameters client_features listening_addresses", honoured, "sent to the control plane unchanged"},
+    {"dynamic_parameters client_features listening_addresses", harmless, "sent to the control plane unchanged"},
     {"user_agent_name user_agent_version user_agent_build_version extensions", harmless, "written anew"},
 };
 constexpr FieldRow application_log[] = {{"log_format"}};

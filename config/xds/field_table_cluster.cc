@@ -18,6 +18,7 @@ constexpr FieldRow cluster[] = {
     {"protocol_selection", honoured, {}, "USE_CONFIGURED_PROTOCOL USE_DOWNSTREAM_PROTOCOL"},
     {"cleanup_interval", harmless, "endpoints of ORIGINAL_DST clusters are not kept beyond their connections"},
     {"per_connection_buffer_limit_bytes", harmless, "buffers have bounds of their own"},
+    {"per_connection_buffer_high_watermark_timeout", refused},
     {"dns_jitter dns_failure_refresh_rate", harmless, "look-ups are spread and retried with a back-off of our own"},
     {"typed_dns_resolver_config dns_resolution_config dns_resolvers use_tcp_for_dns_lookups", harmless,
      "names are resolved by c-ares with the system's servers"},

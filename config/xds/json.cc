@@ -8,6 +8,7 @@
 
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/stubs/logging.h>
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/type_resolver_util.h>
 
@@ -64,22 +65,6 @@ void make_printable(pb::Message& message, int depth) {
   }
 }
 
-/// Two spaces and more of the printer become one for each level, as Envoy prints.
-std::string unindent(std::string_view json) {
-  std::string out;
-  out.reserve(json.size());
-  for (std::size_t begin = 0; begin < json.size();) {
-    const std::size_t end = std::min(json.find('\n', begin), json.size());
-    std::string_view line = json.substr(begin, end - begin);
-    const std::size_t spaces = std::min(line.find_first_not_of(' '), line.size());
-    out.append(spaces / 2, ' ');
-    out += line.substr(spaces);
-    if (end < json.size()) out += '\n';
-    begin = end + 1;
-  }
-  return out;
-}
-
 /// protobuf's «(static_resources.clusters[0].type): invalid value "X" for type …» as a sentence that begins with the path.
 std::string parse_problem(std::string_view message) {
   if (message.starts_with('(')) {
@@ -123,6 +108,7 @@ std::unique_ptr<pb::Message> new_message(std::string_view type_url) {
 }
 
 std::string to_json(const pb::Message& message, JsonStyle style) {
+  const pb::LogSilencer quiet;  // it would write to stderr what the status says too
   pb::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   options.add_whitespace = style.pretty;
@@ -137,10 +123,11 @@ std::string to_json(const pb::Message& message, JsonStyle style) {
     status = pb::util::MessageToJsonString(*copy, &json, options);
     if (!status.ok()) return "{}";
   }
-  return style.pretty ? unindent(json) : json;
+  return json;
 }
 
 Decoded<bool> from_json(std::string_view json, pb::Message& into, JsonParseOptions options) {
+  const pb::LogSilencer quiet;
   pb::util::JsonParseOptions parse;
   parse.ignore_unknown_fields = options.ignore_unknown_fields;
   const auto status = pb::util::JsonStringToMessage(pb::StringPiece(json.data(), json.size()), &into, parse);

@@ -57,7 +57,10 @@ std::string istio_object_name(std::string_view path) {
 
 std::string printable(std::string_view text, std::size_t limit) {
   std::string out;
-  for (const char c : text.substr(0, limit)) {
+  std::size_t end = std::min(limit, text.size());
+  if (end < text.size())  // not inside a character: half of one would make a NACK unreadable
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  for (const char c : text.substr(0, end)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte == 0x7f)
       fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);

@@ -1,0 +1,85 @@
+#include "config/xds/compatibility.h"
+
+#include "config/xds/field_table.h"
+#include "config/xds/json.h"
+
+#include <google/protobuf/descriptor.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+namespace clew {
+
+namespace {
+
+constexpr std::string_view preface =
+    "# What clew does with each field of Envoy's configuration\n"
+    "\n"
+    "Printed from the table that the decoders use (`config/xds/field_table_*.cc`): run `ninja compatibility` after a change.\n"
+    "\n"
+    "- **honoured**: it does what Envoy does with it. Where values are listed, others are refused.\n"
+    "- **harmless**: accepted, and nothing is done with it: no request's fate and no policy hangs on it.\n"
+    "- **refused**: a resource that sets it is not accepted; the last good version stays, the control plane gets a NACK that names\n"
+    "  resource, field and Istio object, and `error_state` in `/config_dump` shows it.\n"
+    "\n"
+    "A field or a type that is not named here is refused. A type inside an `Any` or a `TypedStruct` is looked at like any other.\n"
+    "Static resources of the bootstrap follow the same rules; a bootstrap that breaks them ends the process with one sentence.\n";
+
+std::string_view word(Support support) {
+  switch (support) {
+    case Support::honoured:
+      return "honoured";
+    case Support::harmless:
+      return "harmless";
+    case Support::refused:
+      return "refused";
+  }
+  return {};
+}
+
+std::string code_list(std::string_view words) {
+  std::string out;
+  while (!words.empty()) {
+    const std::string_view name = words.substr(0, words.find(' '));
+    words.remove_prefix(std::min(name.size() + 1, words.size()));
+    if (name.empty()) continue;
+    if (!out.empty()) out += ", ";
+    out += name == "*" ? "every other field" : fmt::format("`{}`", name);
+  }
+  return out;
+}
+
+void append_message(const MessageRows& message, std::string& out) {
+  out += fmt::format("\n### `{}`\n\n", message.message);
+  if (!message.extension.empty()) out += fmt::format("As `{}` ({}).\n\n", message.extension, message.category);
+  const auto* type = find_message(message.message);
+  if (!type || type->field_count() == 0) {
+    out += "It has no fields.\n";
+    return;
+  }
+  out += "| fields | | |\n|---|---|---|\n";
+  std::vector<const FieldRow*> rows;
+  for (const auto& row : message.rows) rows.push_back(&row);
+  std::stable_sort(rows.begin(), rows.end(), [](const auto* a, const auto* b) { return a->support < b->support; });
+  for (const auto* row : rows) {
+    std::string why(row->why);
+    if (!row->values.empty()) why += fmt::format("{}only {}", why.empty() ? "" : "; ", code_list(row->values));
+    out += fmt::format("| {} | {} | {} |\n", code_list(row->fields), word(row->support), why);
+  }
+}
+
+}  // namespace
+
+std::string compatibility_markdown() {
+  std::string out(preface);
+  for (const auto& section : field_table()) {
+    out += fmt::format("\n## {}\n", section.title);
+    for (const auto& message : section.messages) append_message(message, out);
+  }
+  return out;
+}
+
+}  // namespace clew
