@@ -110,8 +110,13 @@ App::App(CommandLine options, Bootstrap bootstrap)
       control_(control_index, clock_),
       control_clusters_(control_, connector_, upstreams_),
       control_forwarder_(control_clusters_),
+      resolver_(control_),
+      dns_(control_, resolver_,
+           [this](const std::string& cluster, std::shared_ptr<const LoadAssignment> endpoints) {
+             xds_.store().on_resolved(cluster, std::move(endpoints));
+           }),
       xds_(control_, control_forwarder_, XdsSession::Options{bootstrap_.node.serialized, bootstrap_.ads ? bootstrap_.ads->cluster : ""},
-           default_filter_registry(), [](const auto&) {}, [this](Update update) { publish(update); }),
+           default_filter_registry(), [this](const auto& clusters) { dns_.watch(clusters); }, [this](Update update) { publish(update); }),
       admin_(control_, *this) {
   for (const auto& tag : bootstrap_.stats.tags)
     if (std::string problem = tags_.add({tag.name, tag.regex, tag.fixed_value}); !problem.empty())

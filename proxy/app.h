@@ -10,6 +10,7 @@
 #include "proxy/admin/server.h"
 #include "proxy/stats/stat_snapshot.h"
 #include "proxy/stats/tag_extractor.h"
+#include "proxy/upstream/dns_clusters.h"
 #include "proxy/upstream/forward.h"
 #include "proxy/worker_runtime.h"
 
@@ -73,6 +74,8 @@ class App final : public Process {
   Worker control_;
   ClusterManager control_clusters_;
   UpstreamForwarder control_forwarder_;
+  CaresResolver resolver_;
+  DnsClusters dns_;
   XdsSession xds_;
   AdminServer admin_;
   std::vector<std::unique_ptr<WorkerRuntime>> workers_;

@@ -4,9 +4,11 @@
 #include "config/bootstrap/command_line.h"
 #include "proxy/app.h"
 #include "proxy/base/log.h"
+#include "proxy/init/command.h"
 
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -35,6 +37,7 @@ void set_up_log(const clew::CommandLine& options, const clew::Bootstrap& bootstr
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "init") return clew::run_init(argc - 1, argv + 1);
   auto parsed = clew::parse_command_line(std::vector<std::string>(argv + 1, argv + argc));
   if (parsed.exit_code) {
     std::fprintf(*parsed.exit_code == 0 ? stdout : stderr, "%s\n", parsed.text.c_str());
