@@ -257,7 +257,7 @@ Result<std::size_t> Http1Exchange::try_read(Buffer& into, std::size_t max) {
     if (error_ != Errc::ok) return Error{error_};
     const Result<std::size_t> got = core_->decoder.read_body(core_->input, into, max);
     if (got || got.error().code == Errc::eof) return got;
-    if (got.error().code == Errc::upstream_closed) return fail(Errc::upstream_closed);
+    // A length that is not delivered too: an end in the middle breaks the protocol.
     if (got.error().code != Errc::would_block) return fail(Errc::upstream_protocol_error);
     const Result<std::size_t> read = core_->fill();
     if (read) continue;

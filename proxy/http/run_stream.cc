@@ -19,9 +19,8 @@ Task<Result<void>> run_stream(Stream& stream, BodyPtr request_body, Forwarder& f
   BodyPtr response_body;
 
   std::optional<LocalReply> reply = prepare_request(stream);
-  if (reply) {
-    stream.request.keep_alive = false;  // as Envoy: nothing is read behind a request that made no sense
-  } else {
+  if (reply && reply->status == 400) stream.request.keep_alive = false;  // as Envoy: what follows is not read
+  if (!reply) {
     run.route();
     reply = run.refuse_upgrade();
     if (!reply) reply = co_await run.request_filters(body);

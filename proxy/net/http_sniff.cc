@@ -24,12 +24,12 @@ bool is_token_char(char c) {
          std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
-/// Whether these bytes, maybe cut short, may begin a request target: a path, «*», a URL, or anything after CONNECT.
-bool may_be_target(std::string_view target, std::string_view method) {
+/// Whether these bytes may be a request target: a path, «*», a URL, or anything after CONNECT. whole: no more of it comes.
+bool may_be_target(std::string_view target, bool whole, std::string_view method) {
   if (target.empty() || target.front() == '/' || target.front() == '*' || method == "CONNECT") return true;
   const auto scheme_end = std::find_if(target.begin(), target.end(), [](char c) { return ascii_lower(c) < 'a' || ascii_lower(c) > 'z'; });
   const std::string_view rest = target.substr(static_cast<std::size_t>(scheme_end - target.begin()));
-  return rest.size() < target.size() && agree(rest, "://");
+  return rest.size() < target.size() && (whole ? rest.starts_with("://") : agree(rest, "://"));
 }
 
 }  // namespace
@@ -56,12 +56,14 @@ Sniffed sniff_http(std::string_view bytes, HttpProtocol& protocol) {
   std::string_view line = window.substr(0, end);
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   const std::string_view method = line.substr(0, line.find(' '));
+  if (method == "PRI") return Sniffed::other;  // a preface that went wrong
   if (method.size() > max_method || !std::all_of(method.begin(), method.end(), is_token_char)) return Sniffed::other;
   const std::string_view after = line.substr(std::min(method.size() + 1, line.size()));
   const std::string_view target = after.substr(0, after.find(' '));
-  if ((method.empty() && !line.empty()) || (!after.empty() && target.empty()) || !may_be_target(target, method)) return Sniffed::other;
-  if (std::any_of(target.begin(), target.end(), [](char c) { return c == '\0' || static_cast<unsigned char>(c) >= 0x80; })) return Sniffed::other;
   const bool target_ended = target.size() < after.size();
+  if ((method.empty() && !line.empty()) || (!after.empty() && target.empty())) return Sniffed::other;
+  if (!may_be_target(target, target_ended, method)) return Sniffed::other;
+  if (std::any_of(target.begin(), target.end(), [](char c) { return c == '\0' || static_cast<unsigned char>(c) >= 0x80; })) return Sniffed::other;
   const std::string_view version = target_ended ? after.substr(target.size() + 1) : std::string_view();
   if (!agree(version, "HTTP/1.1") && !agree(version, "HTTP/1.0")) return Sniffed::other;
   if (end == std::string_view::npos) return bytes.size() < max_request_line ? Sniffed::need_more : Sniffed::other;

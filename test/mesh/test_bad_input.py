@@ -210,7 +210,12 @@ def test_broken_handshakes(mesh):
         with plain.connect(server.ip, 8080, timeout=10) as connection:
             connection.send(data)
             connection.sock.shutdown(1)
-            mesh.compare(what, connection.read_to_end()[:12])
+            answer = connection.read_to_end()[:12]
+            # Envoy's library would read on in an SSLv2 hello; for clew, as for both with other bytes, it is no TLS.
+            if what == "SSLv2":
+                assert answer in (b"", b"HTTP/1.1 400")
+            else:
+                mesh.compare(what, answer)
     without_certificate = plain.exec(
         "sh", "-c", f"printf 'GET / HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n' | openssl s_client -ign_eof -connect {server.ip}:8080 -alpn istio 2>&1",
         check=False)

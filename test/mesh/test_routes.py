@@ -60,7 +60,7 @@ def test_by_path_and_header(mesh):
     line = client.access_log.wait_for(path="/other/x", response_code=200)
     assert (line.route_name, line.upstream_cluster) == ("by-prefix", "outbound|8080||other.default.svc.cluster.local")
     names = [line.route_name for line in client.access_log.wait_for(path="/h", count=3)]
-    assert names == ["by-header", "by-header", "the-rest"]
+    assert sorted(names) == ["by-header", "by-header", "the-rest"]  # two workers hand over their lines by turns
 
 
 @both_proxies
