@@ -8,13 +8,14 @@ namespace {
 
 struct Fixture : StreamFixture {
   TestWorker::Started<Verdict> ask() {
-    const auto factory = make_fault("fault", policy);
+    factory = make_fault("fault", policy);
     CHECK(factory->waits());
     filter = factory->make(stream);
     REQUIRE(filter);
     return t.start(filter->on_request_wait(stream, body));
   }
   FaultPolicy policy;
+  std::shared_ptr<const FilterFactory> factory;
   std::unique_ptr<Filter> filter;
   BodyPtr body;
 };
