@@ -143,11 +143,12 @@ InitResult<std::string> apply_iptables(const InitConfig& config) {
 
   std::vector<std::string> inputs;
   for (const Side& side : *sides) {
-    const auto ours = possible_rules(config, side.family);
     const auto tables = tables_to_change(config, side);
-    inputs.push_back(replace_text(only(own_text(side.have, ours), tables), only(text_of(side.want), tables), side.guarded));
-    if (inputs.back().empty()) continue;
-    if (const ToolOutput tried = side.tool.restore(inputs.back(), true); !tried.ok()) return tool_error(side.tool.base + "-restore", tried);
+    const RuleText have = only(own_text(side.have, possible_rules(config, side.family)), tables), want = only(text_of(side.want), tables);
+    inputs.push_back(replace_text(have, want, side.guarded));
+    const std::string rehearsal = replace_text_unguarded(have, want);
+    if (rehearsal.empty()) continue;
+    if (const ToolOutput tried = side.tool.restore(rehearsal, true); !tried.ok()) return tool_error(side.tool.base + "-restore", tried);
   }
 
   Routes routes;

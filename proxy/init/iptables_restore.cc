@@ -145,24 +145,30 @@ RuleText own_text(const State& state, const std::vector<Rule>& ours) {
   for (const auto& [table, chain] : state.chains)
     if (is_istio_chain(chain)) out[table].chains.push_back(chain);
   for (const auto& [table, chain, text, rule] : state.rules) {
-    const bool jumps = rule && rule->action == Action::jump && is_istio_chain(rule->target);
+    const bool jumps = text.find("-j ISTIO_") != text.npos || text.find("-g ISTIO_") != text.npos;  // in words that we may not know, too
     const bool equal = rule && std::ranges::find(ours, *rule) != ours.end();
     if (is_istio_chain(chain) || jumps || equal) out[table].lines.push_back({chain, text, false});
   }
   return out;
 }
 
-std::string replace_text(const RuleText& have, const RuleText& want, bool guarded) {
+std::string replace_text_unguarded(const RuleText& have, const RuleText& want) {
   static const TableText nothing;
-  std::set<Table> tables;
-  for (const auto& [table, text] : have) tables.insert(table);
-  for (const auto& [table, text] : want) tables.insert(table);
   const auto find = [](const RuleText& text, Table table) -> const TableText& {
     const auto found = text.find(table);
     return found == text.end() ? nothing : found->second;
   };
   std::string out;
-  for (Table table : tables) out += table_text(table, find(have, table), find(want, table));
+  for (Table table : {Table::raw, Table::mangle, Table::nat})
+    if (have.contains(table) || want.contains(table)) out += table_text(table, find(have, table), find(want, table));
+  return out;
+}
+
+std::string replace_text(const RuleText& have, const RuleText& want, bool guarded) {
+  std::set<Table> tables;
+  for (const auto* text : {&have, &want})
+    for (const auto& entry : *text) tables.insert(entry.first);
+  std::string out = replace_text_unguarded(have, want);
   if (tables.size() > 1 && !guarded) out = guards(true) + out;
   if (tables.size() > 1 || guarded) out += guards(false);
   return out;

@@ -35,5 +35,7 @@ RuleText own_text(const State& state, const std::vector<Rule>& ours);
 /// jumps and chains out, new chains in, new jumps last. With more than one table the guard rules come first, unless they
 /// are there (`guarded`), and go last: in between, everything is dropped. Empty if there is nothing to do.
 std::string replace_text(const RuleText& have, const RuleText& want, bool guarded);
+/// The same without any guard rule: for a rehearsal (--test), in which what one part adds is not there for the next.
+std::string replace_text_unguarded(const RuleText& have, const RuleText& want);
 
 }  // namespace clew

@@ -428,6 +428,8 @@ std::vector<Rule> of_family(const std::vector<Rule>& rules, Family family) {
     if (r.family != Family::any && r.family != family) continue;
     out.push_back(r);
     out.back().family = family;
+    // All addresses of a family: in the tables of one family that is no condition, and iptables-save prints none.
+    if (r.destination && r.destination->value.prefix == 0 && !r.destination->negated) out.back().destination.reset();
   }
   return out;
 }

@@ -175,8 +175,10 @@ void Reader::iptables_word(const std::string& word) {
     rule_.ports_negated = negated;
   } else if (word == "--uid-owner" || word == "--gid-owner")
     rule_.owners.push_back({need(range<IdRange>(next(), '-')), word == "--gid-owner", negated});
-  else if (word == "--mark" && (module_ == "mark" || module_ == "connmark"))
-    (module_ == "mark" ? rule_.mark : rule_.conn_mark) = {need(number(next())), negated};
+  else if (word == "--mark" && module_ == "mark")
+    rule_.mark = {need(number(next())), negated};
+  else if (word == "--mark" && module_ == "connmark")
+    rule_.conn_mark = {need(number(next())), negated};
   else {
     negated_ = negated;
     if (!negated) iptables_option(word);

@@ -75,9 +75,16 @@ class Box:
                 found += [f"nft {table} {chain} {rule}" for rule in rules]
         return found
 
+    def routes(self):
+        """Policy rules, routes, and the addresses of lo; not what the kernel adds to links in its own time."""
+        found = []
+        for what in (["rule"], ["-6", "rule"], ["route", "show", "table", "all"], ["-6", "route", "show", "table", "all"], ["addr", "show", "lo"]):
+            lines = self.run("ip", *what).out.replace(" linkdown", "").splitlines()
+            found += sorted(line for line in lines if "multicast" not in line)
+        return found
+
     def everything(self):
-        return self.rules() + [self.run("ip", *what).out for what in (["rule"], ["-6", "rule"], ["route", "show", "table", "all"],
-                                                                         ["-6", "route", "show", "table", "all"], ["addr", "show", "lo"])]
+        return self.rules() + self.routes()
 
     # harm done to the next `init`
 
