@@ -67,7 +67,8 @@ std::string set_parameters(SSL_CTX* ctx, const TlsParams& params) {
     good = SSL_CTX_set_cipher_list(ctx, ciphers.substr(at, end - at).c_str());
     at = end + 1;
   }
-  good = good && SSL_CTX_set_cipher_list(ctx, ciphers.c_str());
+  good = good && SSL_CTX_set_cipher_list(ctx, ciphers.c_str()) &&
+         SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");  // Envoy's order
 #endif
   ERR_clear_error();
   if (!good) return fmt::format("Failed to initialize cipher suites {}", ciphers);
@@ -222,7 +223,8 @@ TlsContext::Made TlsContext::make(const TlsParams& params, Role role, const Find
   }
   SSL_CTX* ctx = state->ctx.get();
   SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-  SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE);
+  SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                            SSL_MODE_NO_AUTO_CHAIN);  // we send the chain that was configured, not what could be added from the trusted
   SSL_CTX_set_max_cert_list(ctx, 100 * 1024);  // what a peer's chain may weigh
   made.error = set_parameters(ctx, params);
   if (!made.error.empty()) return made;
