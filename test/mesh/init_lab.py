@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import subprocess
+import time
 
 from harness import netns, peers
 
@@ -63,6 +64,16 @@ class Box:
         done = self.run(peers.clew(), "init", *flags, env=env, wrap=wrap)
         assert done.status == status, f"clew init {' '.join(map(str, flags))}: {done}"
         return done
+
+    def kill_at(self, delay, *flags):
+        """`clew init`, killed after so many seconds if it still runs; returns when what it had started is over."""
+        init = subprocess.Popen(["ip", "netns", "exec", self.ns, peers.clew(), "init", *flags], env={"PATH": PATH},
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(delay)
+        init.kill()
+        init.wait()
+        while netns._pids_in(self.ns):
+            time.sleep(0.01)
 
     def rules(self):
         """Every rule and every chain of users, of all back ends."""

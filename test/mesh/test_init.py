@@ -153,13 +153,13 @@ def test_rules_of_others_stay(box):
 
 @pytest.mark.parametrize("flags", [ALL, ["-m", "TPROXY", *ALL, "--redirect-dns", "--capture-all-dns", "--dual-stack"]], ids=["redirect", "tproxy-dns-dual"])
 @pytest.mark.parametrize("harm", [
-    [["iptables-nft", "-t", "nat", "-F", "PREROUTING"]],
+    [["iptables-nft", "-t", "nat", "-F", "OUTPUT"]],
     [["iptables-nft", "-t", "nat", "-F", "ISTIO_OUTPUT"]],
     [["iptables-nft", "-t", "nat", "-D", "ISTIO_OUTPUT", "3"]],
     [["iptables-nft", "-t", "nat", "-A", "ISTIO_OUTPUT", "-j", "RETURN"]],
     [["iptables-nft", "-t", "nat", "-F", "ISTIO_REDIRECT"], ["iptables-nft", "-t", "nat", "-F", "OUTPUT"]],
     [["iptables-nft", "-t", "nat", "-I", "ISTIO_OUTPUT", "1", "-m", "mark", "--mark", "5", "-j", "ACCEPT"]],
-], ids=["jump-in", "emptied", "one-less", "one-more", "half", "foreign-in-our-chain"])
+], ids=["jump", "emptied", "one-less", "one-more", "half", "foreign-in-our-chain"])
 def test_reconcile(box, flags, harm):
     one = box("dual")
     one.init(*flags)
@@ -199,6 +199,25 @@ def test_killed_between_tables(box):
         assert sum("-j DROP" in rule and "INPUT" in rule for rule in rules) == 2, rules
         assert one.init("--check", *flags, status=1).out.count("guard rules") == 1
         one.init(*flags)
+        assert one.rules() == fresh.rules()
+
+
+def test_killed_at_any_time(box):
+    """Whenever a run is killed: traffic meets the old rules, the new ones or a drop in each family, and the next run completes the work."""
+    flags = ["-m", "TPROXY", *ALL, "--redirect-dns", "--capture-all-dns", "--dual-stack"]
+    fresh, old = box("dual"), box("dual")
+    fresh.init(*flags)
+    old.init(*ALL, "--dual-stack")
+    of_family = lambda rules, tool: [rule for rule in rules if rule.startswith(tool + "-")]
+    for delay in range(0, 120, 10):
+        one = box("dual")
+        one.init(*ALL, "--dual-stack")
+        one.kill_at(delay / 1000, "--reconcile", *flags)
+        for tool in ("iptables", "ip6tables"):
+            there = of_family(one.rules(), tool)
+            dropped = sum("-j DROP" in rule for rule in there) == 6
+            assert dropped or there in (of_family(old.rules(), tool), of_family(fresh.rules(), tool)), there
+        one.init("--reconcile", *flags)
         assert one.rules() == fresh.rules()
 
 
