@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t field_overhead = 32;       // RFC 9113 6.5.2
 constexpr std::size_t max_control_queue = 1000;  // frames that the peer makes us send and does not read
+constexpr std::size_t max_continuations = 512;   // their bytes are bounded by the head's limit; this is for empty ones
 constexpr std::size_t copy_below = 512;          // smaller pieces are copied: a slice pins its whole slab
 
 std::string_view view(const std::uint8_t* data, std::size_t size) { return {reinterpret_cast<const char*>(data), size}; }
@@ -237,6 +238,8 @@ struct H2Session::Callbacks {
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1);  // trimmed by add_field, as Envoy has it
     nghttp2_option_set_max_outbound_ack(option, max_control_queue);
+    // It counts each read of a part of a frame's head, too: the default of 8 would make trickling an error.
+    nghttp2_option_set_max_continuations(option, max_continuations);
     nghttp2_option_set_max_send_header_block_length(option, 1024 * 1024);
     // Ours is by ratio (H2Accounting): a busy connection whose client cancels a few in a hundred is no attack.
     nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX / 2, UINT64_MAX / 2);
