@@ -61,7 +61,9 @@ void ClusterState::detected(const std::shared_ptr<EndpointState>& endpoint, Row 
                  config.enforcing_consecutive_local_origin_failure};
   kind.detected.add();
   if (worker_.random() % 100 >= kind.percent || endpoint->shared->ejected) return;
-  if (!shared_->eject(endpoint->shared, config, hosts_.size(), worker_.clock().now())) return stats.ejections_overflow.add();
+  const TimePoint now = worker_.clock().now();
+  stats.ejections_active.sub(static_cast<std::int64_t>(shared_->admit(now)));
+  if (!shared_->eject(endpoint->shared, config, hosts_.size(), now)) return stats.ejections_overflow.add();
   kind.enforced.add();
   stats.ejections_enforced_total.add();
   stats.ejections_active.add();

@@ -65,7 +65,8 @@ std::size_t ClusterShared::admit(TimePoint now) {
   const std::lock_guard lock(mutex_);
   std::int64_t next = never;
   const std::size_t admitted = std::erase_if(out_, [&](const std::shared_ptr<EndpointShared>& endpoint) {
-    if (endpoint->back_at_ > now) {
+    const bool left = endpoint.use_count() == 1;  // the cluster has no such endpoint any more
+    if (endpoint->back_at_ > now && !left) {
       next = std::min<std::int64_t>(next, endpoint->back_at_.time_since_epoch().count());
       return false;
     }

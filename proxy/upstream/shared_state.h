@@ -97,7 +97,7 @@ class ClusterShared {
   // Ejections. Rare, so they take the mutex; who draws looks at two atomics.
   /// False: more than max_ejection_percent of so many endpoints would be out, or it is out already.
   bool eject(const std::shared_ptr<EndpointShared>& endpoint, const OutlierDetection& config, std::size_t endpoints, TimePoint now);
-  /// Lets in those whose time is over; how many.
+  /// Lets in those whose time is over, forgets those that nobody knows any more; how many.
   std::size_t admit(TimePoint now);
   /// admit() is worth calling.
   bool admission_due(TimePoint now) const { return now.time_since_epoch().count() >= next_back_.load(std::memory_order_relaxed); }

@@ -45,6 +45,13 @@ UpstreamCall::UpstreamCall(ClusterManager& clusters, std::shared_ptr<ClusterStat
 
 UpstreamCall::~UpstreamCall() { leave(); }
 
+std::optional<TryFailure> UpstreamCall::failed(Errc cause, std::string_view reason) const {
+  TryFailure failure;
+  failure.cause = cause_of(cause);
+  failure.reason = reason;
+  return failure;
+}
+
 Duration UpstreamCall::since_start() const { return worker_.clock().now() - stream_->info.start; }
 
 void UpstreamCall::begin(BodyPtr body) {
@@ -77,7 +84,7 @@ Task<UpstreamCall::Answer> UpstreamCall::run(std::shared_ptr<UpstreamCall> call,
     if (!again) break;
     call->drop_attempt(Errc::canceled);
     co_await call->back_off();
-    if (call->over_) co_return call->reply({call->aborted_, {}});
+    if (call->over_) co_return call->reply(*call->failed(call->aborted_));
     call->prepare_retry();
   }
   call->deliver();
@@ -93,7 +100,7 @@ Task<UpstreamCall::Answer> UpstreamCall::run(std::shared_ptr<UpstreamCall> call,
 
 Task<std::optional<TryFailure>> UpstreamCall::try_once(ResponseWriter& writer) {
   Stream& stream = *stream_;
-  if (over_) co_return TryFailure{aborted_, {}};
+  if (over_) co_return failed(aborted_);
   aborted_ = Errc::ok;
   ++stream.info.attempts;
   if (stream.virtual_host && stream.virtual_host->include_request_attempt_count)
@@ -107,7 +114,7 @@ Task<std::optional<TryFailure>> UpstreamCall::try_once(ResponseWriter& writer) {
   try_started_ = worker_.clock().now();
   record_connection();
   if (request_completed_) arm_try_timers();
-  if (const Result<void> sent = send_head(); !sent) co_return TryFailure{cause_of(sent.error().code), {}};
+  if (const Result<void> sent = send_head(); !sent) co_return failed(sent.error().code);
   failure = co_await read_response(writer);
   co_return failure;
 }
@@ -126,12 +133,12 @@ Host* UpstreamCall::draw() {
 Task<std::optional<TryFailure>> UpstreamCall::take_lease(Lease& lease) {
   endpoint_.reset();
   Host* const host = draw();
-  if (!host) co_return TryFailure{Errc::no_healthy_upstream, {}};
+  if (!host) co_return failed(Errc::no_healthy_upstream);
   endpoint_ = host->state;
   record_endpoint(*host);
   const HttpDemand demand{stream_->request.version == HttpVersion::http2, stream_->request.authority, stream_->upstream_alpn};
   const std::shared_ptr<Pool> pool = cluster_->http_pool(*host, demand);
-  if (!pool) co_return TryFailure{Errc::upstream_overflow, {}};
+  if (!pool) co_return failed(Errc::upstream_overflow);
   if (avoid_attempts_ > 0) tried_.push_back(endpoint_);
 
   PendingLease pending;
@@ -140,7 +147,10 @@ Task<std::optional<TryFailure>> UpstreamCall::take_lease(Lease& lease) {
     co_await Pool::acquire(pool, pending);
     waiting_ = nullptr;
   }
-  if (!pending.lease) co_return TryFailure{cause_of(pending.error), std::move(pending.reason)};
+  if (!pending.lease) {
+    const std::optional<TryFailure> failure = failed(pending.error, pending.reason);
+    co_return failure;
+  }
   lease = std::move(pending.lease);
   co_return std::nullopt;
 }
@@ -162,11 +172,11 @@ Task<std::optional<TryFailure>> UpstreamCall::read_response(ResponseWriter& writ
   const std::shared_ptr<Attempt> attempt = attempt_;
   for (std::uint32_t interim = 0;; ++interim) {
     const Result<void> read = co_await attempt->exchange().read_head(head);
-    if (!read) co_return TryFailure{cause_of(read.error().code), {}};
+    if (!read) co_return failed(read.error().code);
     if (interim == 0) stream_->info.upstream_first_byte_received = since_start();
     touch_idle();
     if (head.status >= 200 || head.upgraded) co_return std::nullopt;
-    if (head.status == 101 || interim == max_interim_heads) co_return TryFailure{Errc::upstream_protocol_error, {}};
+    if (head.status == 101 || interim == max_interim_heads) co_return failed(Errc::upstream_protocol_error);
     interim_delivered_ = true;
     retry_.disable();
     if (pump_) pump_->stop_keeping();
@@ -175,7 +185,7 @@ Task<std::optional<TryFailure>> UpstreamCall::read_response(ResponseWriter& writ
     if (!informed) {
       over_ = true;
       abort(informed.error().code);
-      co_return TryFailure{aborted_, {}};
+      co_return failed(aborted_);
     }
     head.headers.clear();
   }

@@ -50,6 +50,7 @@ class UpstreamCall {
   Task<std::optional<TryFailure>> try_once(ResponseWriter& writer);
   Task<std::optional<TryFailure>> take_lease(Lease& lease);
   Task<std::optional<TryFailure>> read_response(ResponseWriter& writer);
+  std::optional<TryFailure> failed(Errc cause, std::string_view reason = {}) const;
   Result<void> send_head();
   void record_endpoint(const Host& host);
   void record_connection();
