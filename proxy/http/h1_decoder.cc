@@ -318,11 +318,16 @@ Result<void> Http1Decoder::request_done() {
   }
   const std::optional<std::string_view> expect = headers_->get(HeaderId::expect);
   head.expect_continue = expect && equals_ignore_case(*expect, "100-continue");
+  if (connect || !head.upgrade.empty()) {
+    framing_ = Framing::raw;  // a length of zero says nothing about it
+    headers_->remove(HeaderId::content_length);
+    length_.reset();
+  } else if (codings_ != 0) {
+    framing_ = Framing::chunked;
+  } else if (length_.value_or(0) != 0) {
+    framing_ = Framing::length;
+  }
   head.content_length = length_;
-
-  if (connect || !head.upgrade.empty()) framing_ = Framing::raw;
-  else if (codings_ != 0) framing_ = Framing::chunked;
-  else if (length_.value_or(0) != 0) framing_ = Framing::length;
   remaining_ = length_.value_or(0);
   head.end_stream = framing_ == Framing::none;
   state_ = head.end_stream ? State::done : State::body;

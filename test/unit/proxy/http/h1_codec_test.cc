@@ -210,6 +210,7 @@ TEST_CASE("h1: heads that are understood") {
       {"CONNECT a:80 HTTP/1.1\r\nHost: b\r\n\r\n", "CONNECT a:80 "},
       {get + "Connection: X-A, keep-alive, te\r\nX-A: b\r\nKeep-Alive: 5\r\nTE: trailers, gzip\r\nProxy-Connection: x\r\n\r\n", "GET a / | te: trailers"},
       {get + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n", "GET a /"},
+      {get + "Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n\r\nraw", "GET a /"},
       {post + "Content-Length: 0003\r\n\r\nabc", "POST a / | content-length: 3"},
   };
   for (const Case& c : cases) {

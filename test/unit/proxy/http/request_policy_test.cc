@@ -239,7 +239,7 @@ TEST_CASE("x-request-id") {
   CHECK(kit.header("x-request-id") == given);
 
   kit.hcm.use_remote_address = false;
-  kit.hcm.tracing.emplace();
+  kit.hcm.tracing = HttpConnectionManager::Tracing{};
   CHECK(!kit.prepare({{"x-request-id", given}}));
   CHECK(kit.header("x-request-id")[14] == '9');
   kit.hcm.tracing->random_sampling = 0;
