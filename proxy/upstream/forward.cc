@@ -1,5 +1,6 @@
 #include "proxy/upstream/forward.h"
 
+#include "proxy/upstream/rewrite.h"
 #include "proxy/upstream/upstream_call.h"
 
 namespace clew {
@@ -54,5 +55,7 @@ Task<std::variant<UpstreamResponse, LocalReply>> UpstreamForwarder::forward(Stre
   std::variant<UpstreamResponse, LocalReply> answer = co_await UpstreamCall::run(std::move(call), std::move(request_body), writer);
   co_return answer;
 }
+
+void UpstreamForwarder::finalize_direct_response(Stream& stream) { finalize_response(stream); }
 
 }  // namespace clew
