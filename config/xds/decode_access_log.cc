@@ -36,7 +36,7 @@ constexpr std::string_view known_flags[] = {"LH",  "UH",   "UT",   "LR", "UR",  
 
 TextFormat decode_text(std::string_view text, Scope& scope) {
   ParsedFormat parsed = parse_format(text);
-  if (!parsed.error.empty()) scope.fail(parsed.error);
+  if (!parsed.error.empty()) scope.fail(printable(parsed.error));
   return std::move(parsed.items);
 }
 

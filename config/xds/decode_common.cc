@@ -229,7 +229,7 @@ std::vector<HeaderToAdd> decode_headers_to_add(const HeaderValueOptions& message
     const std::string& text = message.header().raw_value().empty() ? message.header().value() : message.header().raw_value();
     if (!is_header_value(text)) scope.fail("header.value", "has a line break or NUL in it");
     ParsedFormat value = parse_format(text);
-    if (!value.error.empty()) scope.fail("header.value", value.error);
+    if (!value.error.empty()) scope.fail("header.value", printable(value.error));
     header.value = std::move(value.items);
     header.keep_empty = message.keep_empty_value();
     switch (message.append_action()) {

@@ -27,7 +27,7 @@ constexpr FieldRow bootstrap[] = {
      refused, "extensions of Envoy's core"},
     {"config_sources default_config_source", refused, "resources come over the one ADS stream"},
 };
-constexpr FieldRow static_resources[] = {{"listeners clusters secrets", harmless, "each is checked when it is added"}};
+constexpr FieldRow static_resources[] = {{"listeners clusters secrets"}};
 constexpr FieldRow dynamic_resources[] = {
     {"lds_config cds_config ads_config"},
     {"lds_resources_locator cds_resources_locator", refused, "xdstp names are not supported"},

@@ -178,6 +178,8 @@ bool elsewhere(const std::string& key) {
 
 /// Honoured fields that change no value, and why that is right.
 const std::map<std::string, std::string> without_value = {
+    {"envoy.config.bootstrap.v3.Bootstrap.StaticResources.listeners", "added to the store, one by one"},
+    {"envoy.config.bootstrap.v3.Bootstrap.StaticResources.secrets", "added to the store, one by one"},
     {"envoy.config.core.v3.TransportSocket.name", "the type decides"},
     {"envoy.config.core.v3.TypedExtensionConfig.name", "the type decides"},
     {"envoy.config.listener.v3.ListenerFilter.name", "the type decides"},

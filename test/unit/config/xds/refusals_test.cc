@@ -280,6 +280,12 @@ TEST_CASE("routes") {
             .find("NO_SUCH") != std::string::npos);
 }
 
+TEST_CASE("a bad log format is named on one line") {
+  CHECK(listener(R"("access_log": [{"name": "f", "typed_config": {"@type":
+      "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": "/x", "format": "%NO\n%"}}])")
+            .find("\\x0a") != std::string::npos);
+}
+
 TEST_CASE("a refused route names the VirtualService behind it") {
   CHECK(route(R"("match": {"connect_matcher": {}}, "route": {"cluster": "c"}, "metadata": {"filter_metadata": {"istio":
       {"config": "/apis/networking.istio.io/v1/namespaces/a/virtual-service/b"}}})") ==
