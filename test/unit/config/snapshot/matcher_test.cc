@@ -1,3 +1,6 @@
+// g++ 12 takes concatenated literals for overlapping memory (GCC bug 105651).
+#pragma GCC diagnostic ignored "-Wrestrict"
+
 #include "config/snapshot/matcher.h"
 
 #include <catch2/catch.hpp>

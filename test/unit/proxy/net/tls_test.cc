@@ -1,121 +1,7 @@
-#include "proxy/net/tls_transport.h"
-
-#include "proxy/base/encoding.h"
-#include "proxy/net/certificate.h"
-#include "test/support/certificates.h"
-#include "test/support/fake_clock.h"
-#include "test/support/memory_transport.h"
-
-#include <catch2/catch.hpp>
-
-#include <map>
-#include <string>
-#include <utility>
+#include "test/unit/proxy/net/tls_kit.h"
 
 namespace clew {
 namespace {
-
-using std::chrono::hours;
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-
-const std::string alice = "spiffe://cluster.local/ns/a/sa/alice", bob = "spiffe://cluster.local/ns/b/sa/bob";
-
-/// A mesh of one CA with two workloads; tests change what they need before contexts() is called.
-struct Mesh {
-  TestCa ca;
-  std::map<std::string, Secret> secrets;
-  TlsParams client, server;
-
-  Mesh() {
-    put("client", ca.issue({"alice", {alice}, {}, {}}));
-    put("server", ca.issue({"bob", {bob}, {"bob.example", "*.wild.example"}, {"10.1.2.3"}}));
-    Secret root;
-    root.name = "ROOTCA";
-    root.trusted_ca = ca.pem();
-    secrets["ROOTCA"] = root;
-    TlsValidation validation;
-    validation.ca_secret = "ROOTCA";
-    client.certificate_secrets = {"client"};
-    server.certificate_secrets = {"server"};
-    client.validation = server.validation = validation;
-    server.require_client_certificate = true;
-  }
-  void put(const std::string& name, const TestCertificate& certificate) {
-    Secret secret;
-    secret.name = name;
-    secret.certificate_chain = certificate.chain;
-    secret.private_key = certificate.key;
-    secrets[name] = secret;
-  }
-  TlsContext::Made make(const TlsParams& params, TlsContext::Role role) const {
-    return TlsContext::make(params, role, [this](std::string_view name) -> const Secret* {
-      const auto it = secrets.find(std::string(name));
-      return it == secrets.end() ? nullptr : &it->second;
-    });
-  }
-  std::shared_ptr<const TlsContext> server_context() const {
-    const TlsContext::Made made = make(server, TlsContext::Role::server);
-    INFO(made.error);
-    REQUIRE(made.context);
-    return made.context;
-  }
-  std::shared_ptr<const TlsContext> client_context() const {
-    const TlsContext::Made made = make(client, TlsContext::Role::client);
-    INFO(made.error);
-    REQUIRE(made.context);
-    return made.context;
-  }
-};
-
-SanMatcher exact(const std::string& text, SanMatcher::Type type = SanMatcher::Type::any) {
-  SanMatcher matcher;
-  matcher.type = type;
-  matcher.matcher.text = text;
-  return matcher;
-}
-
-struct Both {
-  TlsHandshake client, server;
-};
-
-/// Runs both handshakes over memory.
-struct Run {
-  TestWorker t;
-  TlsStats client_stats, server_stats;
-
-  Both handshake(const TlsContext* client, const TlsContext* server, TlsClientOptions options = {}, std::size_t max_read = SIZE_MAX) {
-    auto [below_client, below_server] = MemoryTransport::make(5000);  // less than one flight
-    below_client->set_max_read(max_read);
-    below_server->set_max_read(max_read);
-    options.stats = &client_stats;
-    auto a = t.start(tls_client(t.worker, std::move(below_client), client, options));
-    TlsServerOptions server_options;
-    server_options.stats = &server_stats;
-    auto b = t.start(tls_server(t.worker, std::move(below_server), server, Buffer(), server_options));
-    REQUIRE(a.done());
-    REQUIRE(b.done());
-    return {a.get(), b.get()};
-  }
-};
-
-Task<Result<void>> write_text(Transport& transport, std::string text) {
-  Buffer bytes;
-  bytes.append(text);
-  co_return co_await write_all(transport, bytes);
-}
-
-Task<Errc> read_to_end(Transport& transport, std::string& into) {
-  for (;;) {
-    Buffer bytes;
-    const Result<std::size_t> n = transport.try_read(bytes, 100000);
-    into += bytes.to_string();
-    if (n) continue;
-    if (n.error().code != Errc::would_block) co_return n.error().code;
-    const Result<void> ready = co_await transport.readable();
-    if (!ready) co_return ready.error().code;
-  }
-}
 
 TEST_CASE("tls: mutual handshake, who is who, bytes both ways, orderly end") {
   const std::size_t max_read = GENERATE(std::size_t{1}, std::size_t{7}, SIZE_MAX);
@@ -694,24 +580,6 @@ TEST_CASE("tls: readable returns at once when decrypted bytes wait") {
   REQUIRE(both.server.transport->try_read(bytes, 100).value() == 4);
   REQUIRE(bytes.to_string() == "abcdef");
   REQUIRE(both.server.transport->try_read(bytes, 100).error().code == Errc::would_block);
-}
-
-TEST_CASE("certificate names against hosts") {
-  struct Row {
-    const char *host, *name;
-    bool good;
-  };
-  for (const Row& row : std::initializer_list<Row>{
-           {"a.example", "a.example", true},        {"A.Example", "a.example", true},       {"a.example", "*.example", true},
-           {"a.b.example", "*.example", false},     {"example", "*.example", false},        {"ab.example", "a*.example", true},
-           {"ba.example", "a*.example", false},     {"a.example", "*", false},              {"a.example", "*.*", false},
-           {"a.example", "a.*", false},             {"a.example", "**.example", false},     {"xn--a.example", "xn--*.example", false},
-           {"foobar.example", "f*r.example", true}, {"fr.example", "fo*or.example", false}, {"", "*.example", false}}) {
-    INFO(row.host << " " << row.name);
-    REQUIRE(dns_name_matches(row.host, row.name) == row.good);
-  }
-  // an embedded NUL does not shorten a name
-  REQUIRE_FALSE(dns_name_matches("a.example", std::string_view("a.example\0.evil", 15)));
 }
 
 }  // namespace
