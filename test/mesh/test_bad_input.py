@@ -114,6 +114,11 @@ STRICTER = {"two hosts", "tab in request line", "folded header", "bare CR in val
             "chunk longer than its size"}
 
 
+# Answers that are none: Envoy passes a status above 999 and an unasked 101 on, waits behind one below 100, and counts an interim
+# answer as begun; clew answers 502, or 503 when the connection then ended.
+STRICTER_ANSWERS = {"status 99", "status 1000", "unasked 101", "only 100"}
+
+
 def outcome(pod, host, data):
     """What a connection got for these bytes: each answer, and whether the peer then closed it."""
     answers = []
@@ -173,6 +178,7 @@ def test_half_a_request(mesh):
 def test_broken_answers(mesh):
     """The application is the one that breaks the rules."""
     client, server = mesh.pod("client"), mesh.pod("server", ports=SERVER)
+    table = {}
     for what, raw in (
             ("garbage", b"garbage\r\n\r\n"), ("nothing", b""), ("half a head", b"HTTP/1.1 200 OK\r\ncontent-le"),
             ("short body", b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"),
@@ -193,9 +199,12 @@ def test_broken_answers(mesh):
             result = ("closed", e.received[:15])
         except TimeoutError:
             result = "nothing"
-        mesh.compare(what, result)
+        if what in STRICTER_ANSWERS:
+            assert mesh.proxy == "envoy" or result[0] in (502, 503), (what, result)
+            continue
         line = server.access_log.wait_for(path="/raw/x")
-        mesh.compare(f"{what}: line", (line.response_code, line.response_flags, line.response_code_details))
+        table[what] = result, (line.response_code, line.response_flags, line.response_code_details)
+    mesh.compare("broken answers", table)
     assert client.get("http://server:8080/after").status == 200
 
 
