@@ -290,7 +290,10 @@ class Pod:
         container = self._container("istio-init")
         env = self._container_env(container)
         log = self.dir / "init.log"
-        init = self._container_process("init", "root", [f"{BIN}/pilot-agent", *container["args"]], env, log)
+        # The stock tool beside another proxy than ours; its arguments begin with its own name.
+        ours = self.proxy_binary.name == "clew"
+        command = [f"{BIN}/clew", "init", *container["args"][1:]] if ours else [f"{BIN}/pilot-agent", *container["args"]]
+        init = self._container_process("init", "root", command, env, log)
         if init.popen.wait(30):
             raise Failed(f"setting the redirect rules failed\n{init.explain()}")
 
