@@ -31,8 +31,9 @@ class AdsServer final : public Forwarder {
   void remove(const std::string& type_url, const std::string& name);
   /// Ends the stream as istiod does when a connection is too old; later streams are served.
   void end_stream();
-  /// Stops listening and ends everything.
+  /// Stops listening and ends everything; it may be destroyed once idle().
   void stop();
+  bool idle() const { return tasks_.empty(); }
 
   /// Everything received since the start, in order.
   const std::vector<DeltaRequest>& requests() const { return requests_; }

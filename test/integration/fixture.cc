@@ -139,6 +139,7 @@ Mesh::~Mesh() {
   app_thread_.join();
   app_.reset();
   ads([](AdsServer& server) { server.stop(); });
+  wait([&] { return ads([](AdsServer& server) { return server.idle(); }); });
   ads_worker_.stop();
   ads_thread_.join();
   ads_.reset();
