@@ -11,7 +11,7 @@ def backend(cwd, body_bytes):
     (pathlib.Path(cwd) / "www").mkdir(exist_ok=True)
     (pathlib.Path(cwd) / "www" / "body").write_bytes(b"x" * body_bytes)
     (pathlib.Path(cwd) / "backend.conf").write_text(f"""
-daemon off; worker_processes 1; pid backend.pid; error_log stderr crit;
+daemon off; user root; worker_processes 1; pid backend.pid; error_log stderr crit;
 events {{ worker_connections 4096; }}
 http {{ access_log off; keepalive_requests 1000000000; open_file_cache max=10;
   server {{ listen 127.0.0.1:{port} backlog=4096; root {cwd}/www; default_type application/octet-stream; }} }}
@@ -74,7 +74,7 @@ def envoy_like(binary):
 def nginx(cwd, upstream):
     listen = free_port()
     (pathlib.Path(cwd) / "proxy.conf").write_text(f"""
-daemon off; worker_processes 1; pid proxy.pid; error_log stderr crit;
+daemon off; user root; worker_processes 1; pid proxy.pid; error_log stderr crit;
 events {{ worker_connections 4096; }}
 http {{ access_log off; keepalive_requests 1000000000;
   upstream b {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 1000000000; }}
