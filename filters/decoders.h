@@ -10,10 +10,12 @@ class Message;
 
 namespace clew {
 
-using DecodeHttpFilter = Decoded<std::shared_ptr<const FilterFactory>>(std::string_view name, const google::protobuf::Message& config);
-using DecodeNetworkFilter = Decoded<std::shared_ptr<const NetworkFilterFactory>>(std::string_view name,
-                                                                               const google::protobuf::Message& config);
-using DecodeRouteConfig = Decoded<std::shared_ptr<const FilterRouteConfig>>(std::string_view name, const google::protobuf::Message& config);
+using DecodeHttpFilter = Decoded<std::shared_ptr<const FilterFactory>>(std::string_view name,
+                                                                       const google::protobuf::Message& config);
+using DecodeNetworkFilter = Decoded<std::shared_ptr<const NetworkFilterFactory>>(
+    std::string_view name, const google::protobuf::Message& config);
+using DecodeRouteConfig = Decoded<std::shared_ptr<const FilterRouteConfig>>(std::string_view name,
+                                                                            const google::protobuf::Message& config);
 
 DecodeHttpFilter decode_metadata_exchange, decode_alpn, decode_fault, decode_cors;
 DecodeNetworkFilter decode_tcp_metadata_exchange;

@@ -1,6 +1,6 @@
-// Who we are, in the form that Istio's proxies tell each other: the parts of the node's metadata that telemetry uses, as a
-// google.protobuf.Struct serialised in one way only. Sent in HTTP headers (http/metadata_exchange) and ahead of the bytes of
-// TCP connections (network/metadata_exchange).
+// Who we are, in the form that Istio's proxies tell each other: the parts of the node's metadata that telemetry uses,
+// as a google.protobuf.Struct serialised in one way only. Sent in HTTP headers (http/metadata_exchange) and ahead of
+// the bytes of TCP connections (network/metadata_exchange).
 #pragma once
 
 #include <optional>
@@ -15,8 +15,8 @@ struct PeerMetadata {
   std::string metadata;  // serialised Struct; empty: none
 };
 
-/// The bootstrap's node, a serialised envoy.config.core.v3.Node. Call it once, before anything is decoded or connected; until
-/// then the local peer is empty.
+/// The bootstrap's node, a serialised envoy.config.core.v3.Node. Call it once, before anything is decoded or connected;
+/// until then the local peer is empty.
 void set_local_node(std::string_view serialized_node);
 /// additional_labels: pod labels to tell beyond app, version and the canonical service's.
 PeerMetadata local_peer(const std::vector<std::string>& additional_labels = {});

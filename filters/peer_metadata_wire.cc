@@ -65,7 +65,8 @@ Struct told(const Struct& metadata, const std::vector<std::string>& additional_l
   Struct& labels = *(*out.mutable_fields())["LABELS"].mutable_struct_value();
   const auto from = metadata.fields().find("LABELS");
   if (from == metadata.fields().end()) return out;
-  constexpr std::array<std::string_view, 4> always{"service.istio.io/canonical-name", "service.istio.io/canonical-revision", "app", "version"};
+  constexpr std::array<std::string_view, 4> always{"service.istio.io/canonical-name",
+                                                   "service.istio.io/canonical-revision", "app", "version"};
   for (const auto& [name, value] : from->second.struct_value().fields()) {
     const bool wanted = std::find(always.begin(), always.end(), name) != always.end() ||
                         std::find(additional_labels.begin(), additional_labels.end(), name) != additional_labels.end();
@@ -105,7 +106,8 @@ std::optional<PeerMetadata> parse_peer_exchange(std::string_view message) {
   if (any.type_url() != struct_type || !both.ParseFromString(any.value())) return std::nullopt;
   PeerMetadata out;
   out.id = text(both, id_key);
-  if (const auto it = both.fields().find(metadata_key); it != both.fields().end()) out.metadata = serialize(it->second.struct_value());
+  if (const auto it = both.fields().find(metadata_key); it != both.fields().end())
+    out.metadata = serialize(it->second.struct_value());
   return out;
 }
 

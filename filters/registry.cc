@@ -40,8 +40,8 @@ constexpr Entry<DecodeRouteConfig> route_configs[] = {
 
 /// Finds the type and decodes; a type that is not there is an error that names it.
 template <class T, class Decode>
-Decoded<std::shared_ptr<const T>> decode(std::span<const Entry<Decode>> table, std::string_view what, std::string_view name,
-                                         const google::protobuf::Message& config) {
+Decoded<std::shared_ptr<const T>> decode(std::span<const Entry<Decode>> table, std::string_view what,
+                                         std::string_view name, const google::protobuf::Message& config) {
   const std::string_view type = message_name(config);
   for (const Entry<Decode>& entry : table) {
     if (entry.type != type) continue;
@@ -53,14 +53,16 @@ Decoded<std::shared_ptr<const T>> decode(std::span<const Entry<Decode>> table, s
 
 class DefaultRegistry final : public FilterRegistry {
  public:
-  Decoded<std::shared_ptr<const FilterFactory>> http_filter(std::string_view name, const google::protobuf::Message& config) const override {
+  Decoded<std::shared_ptr<const FilterFactory>> http_filter(std::string_view name,
+                                                            const google::protobuf::Message& config) const override {
     return decode<FilterFactory, DecodeHttpFilter>(http_filters, "HTTP filter", name, config);
   }
-  Decoded<std::shared_ptr<const NetworkFilterFactory>> network_filter(std::string_view name,
-                                                                      const google::protobuf::Message& config) const override {
+  Decoded<std::shared_ptr<const NetworkFilterFactory>> network_filter(
+      std::string_view name, const google::protobuf::Message& config) const override {
     return decode<NetworkFilterFactory, DecodeNetworkFilter>(network_filters, "network filter", name, config);
   }
-  Decoded<std::shared_ptr<const FilterRouteConfig>> route_config(std::string_view name, const google::protobuf::Message& config) const override {
+  Decoded<std::shared_ptr<const FilterRouteConfig>> route_config(
+      std::string_view name, const google::protobuf::Message& config) const override {
     return decode<FilterRouteConfig, DecodeRouteConfig>(route_configs, "filter config of a route", name, config);
   }
 };

@@ -105,7 +105,8 @@ App::App(CommandLine options, Bootstrap bootstrap)
     : options_(std::move(options)),
       bootstrap_(std::move(bootstrap)),
       logs_({.flush_interval = options_.file_flush_interval, .flush_bytes = options_.file_flush_min_size}),
-      connections_(static_cast<std::int64_t>(std::min<std::uint64_t>(bootstrap_.max_downstream_connections, INT64_MAX))),
+      connections_(
+          static_cast<std::int64_t>(std::min<std::uint64_t>(bootstrap_.max_downstream_connections, INT64_MAX))),
       stat_filter_(stat_filter(bootstrap_.stats)),
       control_(control_index, clock_),
       control_clusters_(control_, connector_, upstreams_),
@@ -115,8 +116,11 @@ App::App(CommandLine options, Bootstrap bootstrap)
            [this](const std::string& cluster, std::shared_ptr<const LoadAssignment> endpoints) {
              xds_.store().on_resolved(cluster, std::move(endpoints));
            }),
-      xds_(control_, control_forwarder_, XdsSession::Options{bootstrap_.node.serialized, bootstrap_.ads ? bootstrap_.ads->cluster : ""},
-           default_filter_registry(), [this](const auto& clusters) { dns_.watch(clusters); }, [this](Update update) { publish(update); }),
+      xds_(
+          control_, control_forwarder_,
+          XdsSession::Options{bootstrap_.node.serialized, bootstrap_.ads ? bootstrap_.ads->cluster : ""},
+          default_filter_registry(), [this](const auto& clusters) { dns_.watch(clusters); },
+          [this](Update update) { publish(update); }),
       admin_(control_, *this) {
   for (const auto& tag : bootstrap_.stats.tags)
     if (std::string problem = tags_.add({tag.name, tag.regex, tag.fixed_value}); !problem.empty())
@@ -128,19 +132,25 @@ App::~App() = default;
 std::string App::load() {
   set_local_node(bootstrap_.node.serialized);
   if (bootstrap_.ads && !bootstrap_.ads->delta)
-    return "the bootstrap asks for state-of-the-world ADS: clew speaks delta ADS, unset ISTIO_DELTA_XDS=false for this proxy";
+    return "the bootstrap asks for state-of-the-world ADS: clew speaks delta ADS, unset ISTIO_DELTA_XDS=false for this "
+           "proxy";
   return add_static_resources(bootstrap_, xds_.store());
 }
 
 std::string App::start() {
-  // Every thread that allocates would get an arena of its own: two are enough for threads that mostly use their own slabs.
+  // Every thread that allocates would get an arena of its own: two are enough for threads that mostly use their own
+  // slabs.
   mallopt(M_ARENA_MAX, 2);
   if (bootstrap_.admin_address)
     if (std::string problem = admin_.start(*bootstrap_.admin_address); !problem.empty()) return problem;
-  const WorkerRuntime::Shared shared{clock_, upstreams_, connector_, logs_, connections_,
-                                     [this](const BindFailure& failure) { on_bind_failure(failure); }, options_.drain_time};
-  for (unsigned i = 0; i < worker_count(options_); ++i)
-    workers_.push_back(std::make_unique<WorkerRuntime>(i, shared));
+  const WorkerRuntime::Shared shared{clock_,
+                                     upstreams_,
+                                     connector_,
+                                     logs_,
+                                     connections_,
+                                     [this](const BindFailure& failure) { on_bind_failure(failure); },
+                                     options_.drain_time};
+  for (unsigned i = 0; i < worker_count(options_); ++i) workers_.push_back(std::make_unique<WorkerRuntime>(i, shared));
   xds_.store().start();
   for (auto& runtime : workers_) runtime->start();
   workers_started_ = true;
@@ -254,7 +264,8 @@ Task<ClusterEndpointTotals> App::endpoint_stats() {
 // ---- draining ----
 
 void App::drain_listeners(const DrainRequest& request) {
-  CLEW_LOG(main, warning, "draining {} listeners{}", request.inbound_only ? "inbound" : "all", request.graceful ? " gracefully" : "");
+  CLEW_LOG(main, warning, "draining {} listeners{}", request.inbound_only ? "inbound" : "all",
+           request.graceful ? " gracefully" : "");
   const bool keep_listening = request.graceful || request.skip_exit;
   for (auto& runtime : workers_)
     runtime->worker().post([runtime = runtime.get(), request, keep_listening] {
@@ -265,13 +276,12 @@ void App::drain_listeners(const DrainRequest& request) {
   if (drain_end_ && drain_end_->armed()) return;  // under way already
   drain_end_.emplace(control_.timers(), [this, inbound_only = request.inbound_only] {
     for (auto& runtime : workers_)
-      runtime->worker().post([runtime = runtime.get(), inbound_only] { runtime->listeners().stop_accepting(inbound_only); });
+      runtime->worker().post(
+          [runtime = runtime.get(), inbound_only] { runtime->listeners().stop_accepting(inbound_only); });
   });
   drain_end_->arm(options_.drain_time);
 }
 
-void App::reopen_logs() {
-  logs_.reopen();
-}
+void App::reopen_logs() { logs_.reopen(); }
 
 }  // namespace clew

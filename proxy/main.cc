@@ -22,7 +22,8 @@ int fail(const std::string& what) {
 void set_up_log(const clew::CommandLine& options, const clew::Bootstrap& bootstrap) {
   namespace log = clew::log;
   const std::string& pattern = options.log_format.empty() ? bootstrap.log_pattern : options.log_format;
-  if (!pattern.empty() && !log::set_format(pattern)) CLEW_LOG(config, warning, "log format «{}» cannot be used", pattern);
+  if (!pattern.empty() && !log::set_format(pattern))
+    CLEW_LOG(config, warning, "log format «{}» cannot be used", pattern);
   log::set_level(options.log_level);
   for (const auto& [component, level] : options.component_log_levels) {
     if (clew::Logger* logger = log::find(component))

@@ -60,8 +60,8 @@ void WorkerRuntime::join() {
   if (thread_.joinable()) thread_.join();
 }
 
-Task<void> WorkerRuntime::serve(std::unique_ptr<Transport> transport, ConnectionInfo& connection, StreamInfo& info, Buffer initial,
-                                DrainSignal& drain) {
+Task<void> WorkerRuntime::serve(std::unique_ptr<Transport> transport, ConnectionInfo& connection, StreamInfo& info,
+                                Buffer initial, DrainSignal& drain) {
   // The chain outlives its place in the configuration while a connection is served by it.
   const std::shared_ptr<const FilterChain> chain = connection.chain;
   if (const auto* manager = std::get_if<std::shared_ptr<const HttpConnectionManager>>(&chain->terminal)) {

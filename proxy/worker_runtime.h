@@ -1,5 +1,6 @@
-// One worker with everything that lives on it: its loop and thread, clusters, listeners, logs and counters; and the dispatch from a
-// connection's filter chain to what serves it. Made, started and stopped by the app; all else happens on the worker's thread.
+// One worker with everything that lives on it: its loop and thread, clusters, listeners, logs and counters; and the
+// dispatch from a connection's filter chain to what serves it. Made, started and stopped by the app; all else happens
+// on the worker's thread.
 #pragma once
 
 #include "proxy/http/server_connection.h"

@@ -66,7 +66,8 @@ void decode_admin(const Message& message, Scope& scope, Bootstrap& out) {
   if (admin.has_address()) {
     const Scope::Field address(scope, "address");
     if (admin.address().socket_address().address() == "localhost")
-      out.admin_address = Address(IpAddress::v4(0x7f000001), static_cast<std::uint16_t>(admin.address().socket_address().port_value()));
+      out.admin_address =
+          Address(IpAddress::v4(0x7f000001), static_cast<std::uint16_t>(admin.address().socket_address().port_value()));
     else
       out.admin_address = decode_address(admin.address(), scope);
   }
@@ -89,20 +90,17 @@ void decode_dynamic_resources(const Message& message, Scope& scope, Bootstrap& o
   if (dynamic.has_lds_config()) out.watch_listeners = over_ads(dynamic.lds_config(), "lds_config", scope);
   if (dynamic.has_cds_config()) out.watch_clusters = over_ads(dynamic.cds_config(), "cds_config", scope);
   if (!dynamic.has_ads_config()) {
-    if (out.watch_listeners || out.watch_clusters) scope.fail("ads_config", "is missing, though resources come over it");
+    if (out.watch_listeners || out.watch_clusters)
+      scope.fail("ads_config", "is missing, though resources come over it");
     return;
   }
   const Scope::Field ads_in(scope, "ads_config");
   const auto& source = dynamic.ads_config();
   Bootstrap::Ads ads;
   switch (source.api_type()) {
-    case core::ApiConfigSource::DELTA_GRPC:
-      break;
-    case core::ApiConfigSource::GRPC:
-      ads.delta = false;
-      break;
-    default:
-      scope.fail("api_type", "must be DELTA_GRPC or GRPC");
+    case core::ApiConfigSource::DELTA_GRPC: break;
+    case core::ApiConfigSource::GRPC: ads.delta = false; break;
+    default: scope.fail("api_type", "must be DELTA_GRPC or GRPC");
   }
   if (source.grpc_services_size() != 1 || source.grpc_services(0).envoy_grpc().cluster_name().empty()) {
     scope.fail("grpc_services", "must be one envoy_grpc service with a cluster_name");
@@ -137,8 +135,7 @@ void decode_stats_matcher(const metrics::StatsMatcher& message, Scope& scope, St
       out.matching = StatsConfig::Matching::exclusion;
       patterns(message.exclusion_list(), "exclusion_list");
       break;
-    case metrics::StatsMatcher::STATS_MATCHER_NOT_SET:
-      scope.fail("says nothing");
+    case metrics::StatsMatcher::STATS_MATCHER_NOT_SET: scope.fail("says nothing");
   }
 }
 
@@ -207,7 +204,8 @@ void decode_log_format(const Message& message, Scope& scope, Bootstrap& out) {
   }
   std::map<std::string, std::string> members;  // in order, so that lines look alike
   for (const auto& [key, value] : format.json_format().fields()) {
-    if (value.kind_case() != google::protobuf::Value::kStringValue) scope.fail("json_format", fmt::format("«{}» is no text", printable(key)));
+    if (value.kind_case() != google::protobuf::Value::kStringValue)
+      scope.fail("json_format", fmt::format("«{}» is no text", printable(key)));
     if (value.string_value().find("%v") != std::string::npos)
       scope.fail("json_format", fmt::format("«{}»: %v would break the JSON, write %j", printable(key)));
     members.emplace(key, value.string_value());
@@ -233,7 +231,8 @@ void decode_overload(const Message& message, Scope& scope, Bootstrap& out) {
     auto config = unpack(message.overload_manager().resource_monitors(i).typed_config());
     const auto* limit = config ? dynamic_cast<const DownstreamConnectionsConfig*>(config->get()) : nullptr;
     if (!limit) {
-      scope.fail(fmt::format("«{}» is not supported", printable(message.overload_manager().resource_monitors(i).name())));
+      scope.fail(
+          fmt::format("«{}» is not supported", printable(message.overload_manager().resource_monitors(i).name())));
     } else if (limit->max_active_downstream_connections() <= 0) {
       scope.fail("max_active_downstream_connections", "must be above 0");
     } else {
@@ -258,7 +257,8 @@ Decoded<Bootstrap> parse_bootstrap(const BootstrapText& text, const CommandLine&
       return DecodeError{problem};
   if (!text.override_yaml.empty()) {
     Message more;
-    if (std::string problem = parse_text(text.override_yaml, "--config-yaml", options, more, out.warnings); !problem.empty())
+    if (std::string problem = parse_text(text.override_yaml, "--config-yaml", options, more, out.warnings);
+        !problem.empty())
       return DecodeError{problem};
     message.MergeFrom(more);
   }

@@ -23,7 +23,7 @@ struct CommandLine;
 
 /// Who we are to the control plane.
 struct NodeInfo {
-  std::string id;       // «sidecar~IP~POD.NAMESPACE~DOMAIN»
+  std::string id;  // «sidecar~IP~POD.NAMESPACE~DOMAIN»
   std::string cluster;
   Locality locality;
   std::string serialized;  // envoy.config.core.v3.Node as sent: metadata unchanged, with the user agent filled in
@@ -63,7 +63,7 @@ struct Bootstrap {
     std::string cluster;  // gRPC cluster, «xds-grpc»
     bool delta = true;    // false: state of the world
   };
-  std::optional<Ads> ads;         // nothing: static configuration alone
+  std::optional<Ads> ads;                                // nothing: static configuration alone
   bool watch_listeners = false, watch_clusters = false;  // lds_config, cds_config over ADS
 
   StatsConfig stats;
@@ -83,8 +83,8 @@ struct Bootstrap {
 /// Reads and merges what the command line names.
 Decoded<Bootstrap> load_bootstrap(const CommandLine& options);
 
-/// Where the text came from decides nothing but the words of an error. Both texts may be JSON or YAML; either may be empty,
-/// not both.
+/// Where the text came from decides nothing but the words of an error. Both texts may be JSON or YAML; either may be
+/// empty, not both.
 struct BootstrapText {
   std::string file_name, file, override_yaml;
 };

@@ -20,18 +20,27 @@ constexpr std::string_view about =
     "Started by pilot-agent in place of Envoy; takes Envoy's command line and bootstrap.";
 
 /// Flags of Envoy that clew has no use for; the value says whether a word follows them.
-constexpr std::pair<std::string_view, bool> without_effect[] = {
-    {"--disable-hot-restart", false},       {"--skip-hot-restart-on-no-parent", false},
-    {"--skip-hot-restart-parent-stats", false}, {"--use-dynamic-base-id", false},
-    {"--skip-deprecated-logs", false},      {"--enable-core-dump", false},
-    {"--enable-fine-grain-logging", false}, {"--log-format-escaped", false},
-    {"--cpuset-threads", false},            {"--disable-extensions", true},
-    {"--enable-mutex-tracing", false},      {"--ignore-unknown-dynamic-fields", false},
-    {"--hot-restart-version", false},       {"--base-id-path", true},
-    {"--socket-path", true},                {"--socket-mode", true},
-    {"--stats-tag", true},                  {"--max-obj-name-len", true},
-    {"--max-stats", true},                  {"--bootstrap-version", true},
-    {"--log-format-prefix-with-location", true}};
+constexpr std::pair<std::string_view, bool> without_effect[] = {{"--disable-hot-restart", false},
+                                                                {"--skip-hot-restart-on-no-parent", false},
+                                                                {"--skip-hot-restart-parent-stats", false},
+                                                                {"--use-dynamic-base-id", false},
+                                                                {"--skip-deprecated-logs", false},
+                                                                {"--enable-core-dump", false},
+                                                                {"--enable-fine-grain-logging", false},
+                                                                {"--log-format-escaped", false},
+                                                                {"--cpuset-threads", false},
+                                                                {"--disable-extensions", true},
+                                                                {"--enable-mutex-tracing", false},
+                                                                {"--ignore-unknown-dynamic-fields", false},
+                                                                {"--hot-restart-version", false},
+                                                                {"--base-id-path", true},
+                                                                {"--socket-path", true},
+                                                                {"--socket-mode", true},
+                                                                {"--stats-tag", true},
+                                                                {"--max-obj-name-len", true},
+                                                                {"--max-stats", true},
+                                                                {"--bootstrap-version", true},
+                                                                {"--log-format-prefix-with-location", true}};
 
 struct Raw {
   std::string mode = "serve", level = "info", component_levels, strategy = "gradual", ip_version = "v4", concurrency;
@@ -45,14 +54,17 @@ void add_options(CLI::App& app, CommandLine& out, Raw& raw) {
   const auto seconds = CLI::Range(std::uint64_t{0}, most_seconds);
   app.add_option("-c,--config-path", out.config_path, "The bootstrap: JSON, or YAML in a .yaml file");
   app.add_option("--config-yaml", out.config_yaml, "YAML or JSON merged over the bootstrap");
-  app.add_option("--mode", raw.mode, "serve, or validate: check the configuration and leave")->check(CLI::IsMember({"serve", "validate", "init_only"}));
+  app.add_option("--mode", raw.mode, "serve, or validate: check the configuration and leave")
+      ->check(CLI::IsMember({"serve", "validate", "init_only"}));
   app.add_option("--concurrency", raw.concurrency, "Worker threads; 0 or absent: one for each hardware thread");
   app.add_option("-l,--log-level", raw.level, "trace, debug, info, warning, error, critical or off");
-  app.add_option("--component-log-level", raw.component_levels, "Levels of single components: upstream:debug,http:trace");
+  app.add_option("--component-log-level", raw.component_levels,
+                 "Levels of single components: upstream:debug,http:trace");
   app.add_option("--log-path", out.log_path, "A file for the log; otherwise stderr");
   app.add_option("--log-format", out.log_format, "spdlog's pattern of a log line");
   app.add_option("--drain-time-s", raw.drain_s, "How long connections drain")->check(seconds);
-  app.add_option("--drain-strategy", raw.strategy, "gradual or immediate")->check(CLI::IsMember({"gradual", "immediate"}));
+  app.add_option("--drain-strategy", raw.strategy, "gradual or immediate")
+      ->check(CLI::IsMember({"gradual", "immediate"}));
   app.add_option("--parent-shutdown-time-s", raw.parent_shutdown_s, "Kept for /server_info")->check(seconds);
   app.add_option("--local-address-ip-version", raw.ip_version, "v4 or v6")->check(CLI::IsMember({"v4", "v6"}));
   app.add_option("--file-flush-interval-msec", raw.flush_ms, "How often access logs are flushed")
@@ -67,7 +79,8 @@ void add_options(CLI::App& app, CommandLine& out, Raw& raw) {
   app.add_option("--restart-epoch", out.restart_epoch, "Accepted; there is no hot restart");
   app.add_flag("--allow-unknown-static-fields,--allow-unknown-fields", out.allow_unknown_static_fields,
                "Warn of unknown fields in the bootstrap instead of refusing it");
-  app.add_flag("--reject-unknown-dynamic-fields", out.reject_unknown_dynamic_fields, "Always so: what is not known is refused");
+  app.add_flag("--reject-unknown-dynamic-fields", out.reject_unknown_dynamic_fields,
+               "Always so: what is not known is refused");
   app.add_flag("--version", raw.version, "Print the version and leave");
 }
 
@@ -76,7 +89,8 @@ std::vector<std::string> keep_meaningful(const std::vector<std::string>& argumen
   std::vector<std::string> kept;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string_view flag = std::string_view(arguments[i]).substr(0, arguments[i].find('='));
-    const auto* known = std::find_if(std::begin(without_effect), std::end(without_effect), [&](const auto& f) { return f.first == flag; });
+    const auto* known = std::find_if(std::begin(without_effect), std::end(without_effect),
+                                     [&](const auto& f) { return f.first == flag; });
     if (known == std::end(without_effect)) {
       kept.push_back(arguments[i]);
     } else if (known->second && flag.size() == arguments[i].size()) {
@@ -102,7 +116,8 @@ void set_component_levels(std::string_view text, CommandLine& out) {
 /// What CLI11 has stored as text and numbers; returns a problem.
 std::string convert(const Raw& raw, CommandLine& out) {
   out.mode = raw.mode == "serve" ? CommandLine::Mode::serve : CommandLine::Mode::validate;
-  out.drain_strategy = raw.strategy == "immediate" ? CommandLine::DrainStrategy::immediate : CommandLine::DrainStrategy::gradual;
+  out.drain_strategy =
+      raw.strategy == "immediate" ? CommandLine::DrainStrategy::immediate : CommandLine::DrainStrategy::gradual;
   out.drain_time = std::chrono::seconds(raw.drain_s);
   out.parent_shutdown_time = std::chrono::seconds(raw.parent_shutdown_s);
   out.file_flush_interval = std::chrono::milliseconds(raw.flush_ms);
@@ -112,10 +127,12 @@ std::string convert(const Raw& raw, CommandLine& out) {
   set_component_levels(raw.component_levels, out);
   if (!raw.concurrency.empty()) {
     const auto workers = parse_uint(raw.concurrency);
-    if (!workers || *workers > 1024) return fmt::format("--concurrency: «{}» is no number from 0 to 1024", raw.concurrency);
+    if (!workers || *workers > 1024)
+      return fmt::format("--concurrency: «{}» is no number from 0 to 1024", raw.concurrency);
     if (*workers > 0) out.concurrency = static_cast<std::uint32_t>(*workers);
   }
-  if (out.config_path.empty() && out.config_yaml.empty()) return "a bootstrap is needed: -c FILE or --config-yaml TEXT (try --help)";
+  if (out.config_path.empty() && out.config_yaml.empty())
+    return "a bootstrap is needed: -c FILE or --config-yaml TEXT (try --help)";
   return {};
 }
 
@@ -138,11 +155,13 @@ ParsedCommandLine parse_command_line(const std::vector<std::string>& arguments) 
     return {{}, fmt::format("clew: {}\n", error.what()), 1};
   }
   if (raw.version) return {{}, fmt::format("clew {} (takes the place of envoy)\n", CLEW_VERSION), 0};
-  for (const auto& unknown : app.remaining()) out.options.warnings.push_back(fmt::format("command line: «{}» is not known and has no effect", unknown));
+  for (const auto& unknown : app.remaining())
+    out.options.warnings.push_back(fmt::format("command line: «{}» is not known and has no effect", unknown));
   for (const auto* option : app.get_options())
     if (option->count() > 0)
       for (const auto& value : option->results()) out.options.given.emplace_back(option->get_name(), value);
-  if (std::string problem = convert(raw, out.options); !problem.empty()) return {{}, fmt::format("clew: {}\n", problem), 1};
+  if (std::string problem = convert(raw, out.options); !problem.empty())
+    return {{}, fmt::format("clew: {}\n", problem), 1};
   return out;
 }
 

@@ -1,5 +1,5 @@
-// The command line that pilot-agent gives to Envoy, and Envoy's other common flags. What clew has no use for is accepted;
-// what it does not know is reported, not fatal: a newer agent must not keep a pod from starting.
+// The command line that pilot-agent gives to Envoy, and Envoy's other common flags. What clew has no use for is
+// accepted; what it does not know is reported, not fatal: a newer agent must not keep a pod from starting.
 #pragma once
 
 #include "proxy/base/clock.h"
@@ -33,13 +33,13 @@ struct CommandLine {
   Duration parent_shutdown_time = std::chrono::seconds(900);
   bool local_address_v6 = false;
   Duration file_flush_interval = std::chrono::seconds(10);
-  std::size_t file_flush_min_size = 64 * 1024;  // bytes
-  std::string admin_address_path;               // where the admin listener's address is written
+  std::size_t file_flush_min_size = 64 * 1024;              // bytes
+  std::string admin_address_path;                           // where the admin listener's address is written
   std::string service_cluster, service_node, service_zone;  // fill what the bootstrap's node leaves empty
-  std::string base_id, restart_epoch;  // hot restart is not done; shown in /server_info alone
+  std::string base_id, restart_epoch;                       // hot restart is not done; shown in /server_info alone
   bool allow_unknown_static_fields = false;
   bool reject_unknown_dynamic_fields = false;
-  std::vector<std::string> warnings;  // for the log, once it is set up
+  std::vector<std::string> warnings;                       // for the log, once it is set up
   std::vector<std::pair<std::string, std::string>> given;  // every flag as given, for /server_info
 };
 

@@ -40,7 +40,8 @@ void set_version(core::BuildVersion& version) {
 void complete_node(const CommandLine& options, core::Node& node) {
   if (node.id().empty()) node.set_id(options.service_node);
   if (node.cluster().empty()) node.set_cluster(options.service_cluster);
-  if (node.locality().zone().empty() && !options.service_zone.empty()) node.mutable_locality()->set_zone(options.service_zone);
+  if (node.locality().zone().empty() && !options.service_zone.empty())
+    node.mutable_locality()->set_zone(options.service_zone);
   // Control planes and their tools look for this name.
   node.set_user_agent_name("envoy");
   set_version(*node.mutable_user_agent_build_version());

@@ -15,24 +15,18 @@ using google::protobuf::Struct;
 using google::protobuf::Value;
 
 /// Nested structs become dotted keys, as Envoy reads them.
-void flatten(const std::string& prefix, const Struct& from, int depth, std::map<std::string, std::string, std::less<>>& into) {
+void flatten(const std::string& prefix, const Struct& from, int depth,
+             std::map<std::string, std::string, std::less<>>& into) {
   for (const auto& [key, value] : from.fields()) {
     const std::string name = prefix.empty() ? key : prefix + "." + key;
     switch (value.kind_case()) {
       case Value::kStructValue:
         if (depth < 32) flatten(name, value.struct_value(), depth + 1, into);
         break;
-      case Value::kStringValue:
-        into[name] = value.string_value();
-        break;
-      case Value::kBoolValue:
-        into[name] = value.bool_value() ? "true" : "false";
-        break;
-      case Value::kNumberValue:
-        into[name] = fmt::format("{}", value.number_value());
-        break;
-      default:
-        into[name] = to_json(value, {.pretty = false});
+      case Value::kStringValue: into[name] = value.string_value(); break;
+      case Value::kBoolValue: into[name] = value.bool_value() ? "true" : "false"; break;
+      case Value::kNumberValue: into[name] = fmt::format("{}", value.number_value()); break;
+      default: into[name] = to_json(value, {.pretty = false});
     }
   }
 }
@@ -53,7 +47,8 @@ void decode_runtime(const envoy::config::bootstrap::v3::Bootstrap& message, Scop
     if (number && *number > 0 && *number <= 1'000'000)
       out.regex_max_program_size = static_cast<int>(*number);
     else
-      scope.fail(fmt::format("re2.max_program_size.error_level: «{}» is no number from 1 to 1000000", printable(*size)));
+      scope.fail(
+          fmt::format("re2.max_program_size.error_level: «{}» is no number from 1 to 1000000", printable(*size)));
   }
   if (const std::string* reject = out.runtime("envoy.reloadable_features.http_reject_path_with_fragment"))
     out.reject_path_with_fragment = *reject != "false";

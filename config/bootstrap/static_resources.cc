@@ -24,9 +24,12 @@ std::string add_static_resources(const Bootstrap& bootstrap, ConfigStore& store)
   envoy::config::bootstrap::v3::Bootstrap message;
   if (!message.ParseFromString(bootstrap.serialized)) return "bootstrap: cannot be read again";
   const auto& resources = message.static_resources();
-  std::string problem = add_all(resources.clusters(), "clusters", [&](const auto& m) { return store.add_static_cluster(m); });
-  if (problem.empty()) problem = add_all(resources.secrets(), "secrets", [&](const auto& m) { return store.add_static_secret(m); });
-  if (problem.empty()) problem = add_all(resources.listeners(), "listeners", [&](const auto& m) { return store.add_static_listener(m); });
+  std::string problem =
+      add_all(resources.clusters(), "clusters", [&](const auto& m) { return store.add_static_cluster(m); });
+  if (problem.empty())
+    problem = add_all(resources.secrets(), "secrets", [&](const auto& m) { return store.add_static_secret(m); });
+  if (problem.empty())
+    problem = add_all(resources.listeners(), "listeners", [&](const auto& m) { return store.add_static_listener(m); });
   return problem;
 }
 

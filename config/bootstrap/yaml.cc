@@ -78,13 +78,9 @@ void append(std::string& json, const YAML::Node& node, int depth) {
       json += ']';
       break;
     }
-    case YAML::NodeType::Scalar:
-      append_scalar(json, node);
-      break;
+    case YAML::NodeType::Scalar: append_scalar(json, node); break;
     case YAML::NodeType::Null:
-    case YAML::NodeType::Undefined:
-      json += "null";
-      break;
+    case YAML::NodeType::Undefined: json += "null"; break;
   }
 }
 

@@ -120,8 +120,10 @@ struct Cluster {
   /// upstream_bind_config.source_address, and extra_source_addresses; the one of the endpoint's family is used.
   std::vector<IpAddress> source_addresses;
   UpstreamHttpOptions http;
-  std::vector<TransportSocketMatch> transport_sockets;  // first match wins; none: raw_buffer. A cluster-wide transport_socket is the last with an empty match
-  std::shared_ptr<const LoadAssignment> inline_endpoints;  // static and DNS clusters (DNS: unresolved names in hostname)
+  std::vector<TransportSocketMatch> transport_sockets;  // first match wins; none: raw_buffer. A cluster-wide
+                                                        // transport_socket is the last with an empty match
+  std::shared_ptr<const LoadAssignment>
+      inline_endpoints;  // static and DNS clusters (DNS: unresolved names in hostname)
   std::optional<std::uint16_t> original_dst_port_override;
   // DNS
   DnsFamily dns_family = DnsFamily::automatic;
@@ -129,7 +131,7 @@ struct Cluster {
   bool respect_dns_ttl = false;
   /// Istio's metadata.filter_metadata.istio, as telemetry and istio.alpn read it.
   std::string istio_service_host, istio_service_name, istio_service_namespace, istio_config;
-  bool alpn_override = true;      // false when istio.alpn_override = "false"
+  bool alpn_override = true;               // false when istio.alpn_override = "false"
   bool disable_metadata_exchange = false;  // disable_mx
   bool external = false;                   // external: metadata exchange skips it where its config says so
   bool tcp_metadata_exchange = false;      // istio.metadata_exchange is among the upstream filters

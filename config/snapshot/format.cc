@@ -14,7 +14,20 @@ using Op = FormatItem::Op;
 using Instant = FormatItem::Instant;
 
 /// What may follow an operator's name. metadata: «ns:key:key»; headers: «A?B».
-enum class Parameter : std::uint8_t { none, details, time, headers, header, metadata, state, instants, environment, path, query, grpc_status };
+enum class Parameter : std::uint8_t {
+  none,
+  details,
+  time,
+  headers,
+  header,
+  metadata,
+  state,
+  instants,
+  environment,
+  path,
+  query,
+  grpc_status
+};
 
 struct Operator {
   Op op;
@@ -197,7 +210,8 @@ std::string parse_path(FormatItem& item, std::string_view parameter) {
   item.text = parts[0].empty() ? "wq" : to_lower(parts[0]);
   item.alternative = parts.size() < 2 || parts[1].empty() ? "orig_or_path" : to_lower(parts[1]);
   if (item.text != "wq" && item.text != "nq") return "takes WQ or NQ first";
-  if (parts.size() > 2 || (item.alternative != "orig" && item.alternative != "path" && item.alternative != "orig_or_path"))
+  if (parts.size() > 2 ||
+      (item.alternative != "orig" && item.alternative != "path" && item.alternative != "orig_or_path"))
     return "takes ORIG, PATH or ORIG_OR_PATH last";
   return {};
 }
@@ -242,8 +256,8 @@ std::string parse_parameter(FormatItem& item, Parameter kind, std::string_view p
 }
 
 bool takes_length(Parameter kind) {
-  return kind == Parameter::headers || kind == Parameter::metadata || kind == Parameter::state || kind == Parameter::environment ||
-         kind == Parameter::path || kind == Parameter::query;
+  return kind == Parameter::headers || kind == Parameter::metadata || kind == Parameter::state ||
+         kind == Parameter::environment || kind == Parameter::path || kind == Parameter::query;
 }
 
 /// An operator at text[0] = '%'. Returns how many characters it took; 0 with error set when it is none.
@@ -319,8 +333,10 @@ ParsedFormat parse_format(std::string_view text) {
       out.items.clear();
       return out;
     }
-    if (item.op == Op::literal) literal(item.text);
-    else out.items.push_back(std::move(item));
+    if (item.op == Op::literal)
+      literal(item.text);
+    else
+      out.items.push_back(std::move(item));
     text.remove_prefix(taken);
   }
   return out;

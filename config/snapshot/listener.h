@@ -29,10 +29,15 @@ struct HttpConnectionManager {
   enum class Codec : std::uint8_t { automatic, http1, http2 } codec = Codec::automatic;
   std::shared_ptr<const RouteTable> inline_routes;
   std::string rds_name;  // when inline_routes is null
-  std::vector<std::shared_ptr<const FilterFactory>> filters;  // in request order; the router is the chain's end, not one of them
+  std::vector<std::shared_ptr<const FilterFactory>>
+      filters;  // in request order; the router is the chain's end, not one of them
 
   std::string server_name = "envoy";
-  enum class ServerHeader : std::uint8_t { overwrite, append_if_absent, pass_through } server_header = ServerHeader::overwrite;
+  enum class ServerHeader : std::uint8_t {
+    overwrite,
+    append_if_absent,
+    pass_through
+  } server_header = ServerHeader::overwrite;
   bool use_remote_address = false;
   bool skip_xff_append = false;
   std::uint32_t xff_num_trusted_hops = 0;
@@ -40,7 +45,13 @@ struct HttpConnectionManager {
   bool generate_request_id = true;
   bool preserve_external_request_id = false;
   bool always_set_request_id_in_response = false;
-  enum class ForwardClientCert : std::uint8_t { sanitize, forward_only, append_forward, sanitize_set, always_forward_only };
+  enum class ForwardClientCert : std::uint8_t {
+    sanitize,
+    forward_only,
+    append_forward,
+    sanitize_set,
+    always_forward_only
+  };
   ForwardClientCert forward_client_cert = ForwardClientCert::sanitize;
   struct {
     bool subject = false, cert = false, chain = false, dns = false, uri = false;
@@ -67,7 +78,11 @@ struct HttpConnectionManager {
   std::uint32_t max_requests_per_connection = 0;
   std::uint32_t max_headers_kb = 60;
   std::uint32_t max_headers_count = 100;
-  enum class Underscores : std::uint8_t { allow, reject_request, drop_header } headers_with_underscores = Underscores::allow;
+  enum class Underscores : std::uint8_t {
+    allow,
+    reject_request,
+    drop_header
+  } headers_with_underscores = Underscores::allow;
 
   // HTTP/1
   bool accept_http_10 = false;
@@ -114,11 +129,12 @@ struct FilterChainMatch {
 struct FilterChain {
   std::string name;
   FilterChainMatch match;
-  std::shared_ptr<const TlsParams> tls;  // null: raw_buffer
-  Duration transport_socket_connect_timeout{0};  // 0: none
+  std::shared_ptr<const TlsParams> tls;                                      // null: raw_buffer
+  Duration transport_socket_connect_timeout{0};                              // 0: none
   std::vector<std::shared_ptr<const NetworkFilterFactory>> network_filters;  // before the end of the chain, in order
   std::variant<std::shared_ptr<const HttpConnectionManager>, std::shared_ptr<const TcpProxy>> terminal;
-  std::array<std::uint64_t, 2> content{};  // hash of the message it was made of: equal chains of an update are recognised by it
+  std::array<std::uint64_t, 2>
+      content{};  // hash of the message it was made of: equal chains of an update are recognised by it
 };
 
 /// envoy.config.listener.v3.ListenerFilterChainMatchPredicate on the restored destination port.
@@ -141,7 +157,13 @@ struct PortPredicate {
 };
 
 struct ListenerFilter {
-  enum class Kind : std::uint8_t { original_dst, original_src, tls_inspector, http_inspector, proxy_protocol } kind = Kind::original_dst;
+  enum class Kind : std::uint8_t {
+    original_dst,
+    original_src,
+    tls_inspector,
+    http_inspector,
+    proxy_protocol
+  } kind = Kind::original_dst;
   std::optional<PortPredicate> disabled;
   bool proxy_protocol_optional = false;  // allow_requests_without_proxy_protocol
   std::uint32_t mark = 0;                // original_src

@@ -13,7 +13,9 @@ namespace {
 
 re2::StringPiece piece(std::string_view text) { return {text.data(), text.size()}; }
 
-bool equal(std::string_view a, std::string_view b, bool ignore_case) { return ignore_case ? equals_ignore_case(a, b) : a == b; }
+bool equal(std::string_view a, std::string_view b, bool ignore_case) {
+  return ignore_case ? equals_ignore_case(a, b) : a == b;
+}
 
 bool contains(std::string_view text, std::string_view part, bool ignore_case) {
   if (!ignore_case) return text.find(part) != text.npos;
@@ -63,7 +65,8 @@ bool StringMatcher::matches(std::string_view value) const {
   switch (kind) {
     case Kind::exact: return equal(value, text, ignore_case);
     case Kind::prefix: return value.size() >= text.size() && equal(value.substr(0, text.size()), text, ignore_case);
-    case Kind::suffix: return value.size() >= text.size() && equal(value.substr(value.size() - text.size()), text, ignore_case);
+    case Kind::suffix:
+      return value.size() >= text.size() && equal(value.substr(value.size() - text.size()), text, ignore_case);
     case Kind::contains: return contains(value, text, ignore_case);
     case Kind::regex: return regex && regex->full_match(value);
   }

@@ -88,7 +88,8 @@ const VirtualHost* RouteTable::find_host(std::string_view authority) const {
   if (!authority.data() && !(exact_.empty() && suffix_.empty() && prefix_.empty())) return nullptr;
   std::string_view host = ignore_port_in_host ? without_port(authority) : authority;
   std::string lowered;
-  if (std::any_of(host.begin(), host.end(), [](char c) { return c >= 'A' && c <= 'Z'; })) host = lowered = to_lower(host);
+  if (std::any_of(host.begin(), host.end(), [](char c) { return c >= 'A' && c <= 'Z'; }))
+    host = lowered = to_lower(host);
   if (const auto it = exact_.find(host); it != exact_.end()) return &hosts[it->second];
   for (const auto& [length, names] : suffix_) {
     if (length >= host.size()) continue;  // the star stands for something

@@ -20,7 +20,12 @@ class FilterRouteConfig;  // proxy/http/filter.h: what one filter made of its ty
 
 /// A header to add; the value may hold command operators.
 struct HeaderToAdd {
-  enum class Action : std::uint8_t { append_if_exists_or_add, add_if_absent, overwrite_if_exists_or_add, overwrite_if_exists };
+  enum class Action : std::uint8_t {
+    append_if_exists_or_add,
+    add_if_absent,
+    overwrite_if_exists_or_add,
+    overwrite_if_exists
+  };
   std::string name;  // lower case
   TextFormat value;
   Action action = Action::append_if_exists_or_add;
@@ -35,10 +40,22 @@ struct HeaderMutations {
 /// Bits of RetryPolicy::on.
 struct RetryOn {
   enum : std::uint32_t {
-    on_5xx = 1u << 0, gateway_error = 1u << 1, reset = 1u << 2, reset_before_request = 1u << 3, connect_failure = 1u << 4,
-    refused_stream = 1u << 5, retriable_4xx = 1u << 6, retriable_status_codes = 1u << 7, retriable_headers = 1u << 8,
-    envoy_ratelimited = 1u << 9, grpc_cancelled = 1u << 10, grpc_deadline_exceeded = 1u << 11, grpc_internal = 1u << 12,
-    grpc_resource_exhausted = 1u << 13, grpc_unavailable = 1u << 14, http3_post_connect_failure = 1u << 15,
+    on_5xx = 1u << 0,
+    gateway_error = 1u << 1,
+    reset = 1u << 2,
+    reset_before_request = 1u << 3,
+    connect_failure = 1u << 4,
+    refused_stream = 1u << 5,
+    retriable_4xx = 1u << 6,
+    retriable_status_codes = 1u << 7,
+    retriable_headers = 1u << 8,
+    envoy_ratelimited = 1u << 9,
+    grpc_cancelled = 1u << 10,
+    grpc_deadline_exceeded = 1u << 11,
+    grpc_internal = 1u << 12,
+    grpc_resource_exhausted = 1u << 13,
+    grpc_unavailable = 1u << 14,
+    http3_post_connect_failure = 1u << 15,
   };
 };
 
@@ -56,14 +73,24 @@ struct RetryPolicy {
   std::uint32_t host_selection_attempts = 1;
 };
 
-/// The retry_on words of a policy or of x-envoy-retry-on / x-envoy-retry-grpc-on; unknown words are ignored, as Envoy does.
+/// The retry_on words of a policy or of x-envoy-retry-on / x-envoy-retry-grpc-on; unknown words are ignored, as Envoy
+/// does.
 std::uint32_t parse_retry_on(std::string_view words);
 
 struct HashPolicy {
-  struct Header { std::string name; };
-  struct Cookie { std::string name; std::optional<Duration> ttl; std::string path; std::vector<std::pair<std::string, std::string>> attributes; };
+  struct Header {
+    std::string name;
+  };
+  struct Cookie {
+    std::string name;
+    std::optional<Duration> ttl;
+    std::string path;
+    std::vector<std::pair<std::string, std::string>> attributes;
+  };
   struct SourceIp {};
-  struct QueryParameter { std::string name; };
+  struct QueryParameter {
+    std::string name;
+  };
   std::variant<Header, Cookie, SourceIp, QueryParameter> source;
   bool terminal = false;
 };
@@ -85,7 +112,7 @@ struct ForwardAction {
   std::vector<WeightedCluster> clusters;  // one entry: plain cluster
   std::uint64_t total_weight = 0;
   std::uint32_t cluster_not_found_status = 503;
-  std::optional<Duration> timeout;      // nothing: 15 s; 0: none
+  std::optional<Duration> timeout;  // nothing: 15 s; 0: none
   std::optional<Duration> idle_timeout;
   std::optional<Duration> max_stream_duration;
   std::optional<Duration> grpc_timeout_max;  // set: honour grpc-timeout; 0: uncapped

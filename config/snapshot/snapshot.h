@@ -1,6 +1,7 @@
 // The whole configuration of the data path at one moment: immutable, shared, swapped by pointer. Built on the control
-// thread (config/xds/snapshot_builder), read by workers without any lock. Parts that did not change are the same pointers
-// in the next snapshot. A snapshot is valid resource by resource; a route may name a cluster that is absent (503 NC).
+// thread (config/xds/snapshot_builder), read by workers without any lock. Parts that did not change are the same
+// pointers in the next snapshot. A snapshot is valid resource by resource; a route may name a cluster that is absent
+// (503 NC).
 #pragma once
 
 #include "config/snapshot/cluster.h"
@@ -17,7 +18,8 @@ namespace clew {
 
 class TlsContext;  // proxy/net/tls_context.h
 
-/// A cluster with its endpoints; endpoints is null while they are not known (DNS not resolved yet: no healthy upstream).
+/// A cluster with its endpoints; endpoints is null while they are not known (DNS not resolved yet: no healthy
+/// upstream).
 struct ClusterEntry {
   std::shared_ptr<const Cluster> cluster;
   std::shared_ptr<const LoadAssignment> endpoints;
@@ -27,9 +29,9 @@ using TlsContexts = std::vector<std::shared_ptr<const TlsContext>>;
 
 struct Snapshot {
   std::uint64_t version = 0;
-  NameMap<Listener> listeners;      // active ones only, static and dynamic
-  NameMap<RouteTable> routes;       // by RDS name
-  NameMap<ClusterEntry> clusters;   // warm ones only
+  NameMap<Listener> listeners;     // active ones only, static and dynamic
+  NameMap<RouteTable> routes;      // by RDS name
+  NameMap<ClusterEntry> clusters;  // warm ones only
   /// By TlsParams::slot. Null: a secret it needs has not arrived, handshakes fail meanwhile.
   std::shared_ptr<const TlsContexts> tls;
 

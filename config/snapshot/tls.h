@@ -21,9 +21,9 @@ struct SanMatcher {
 
 /// CertificateValidationContext, combined with the CA secret it names.
 struct TlsValidation {
-  std::string ca_secret;                    // secret name; empty: inline_ca
-  std::string inline_ca;                    // PEM
-  std::vector<SanMatcher> subject_alt_names;  // any match suffices; empty: no check
+  std::string ca_secret;                        // secret name; empty: inline_ca
+  std::string inline_ca;                        // PEM
+  std::vector<SanMatcher> subject_alt_names;    // any match suffices; empty: no check
   std::vector<std::string> certificate_hashes;  // hex SHA-256, lower case, no colons
   std::vector<std::string> spki_hashes;         // base64
   std::string crl;                              // PEM
@@ -36,8 +36,8 @@ struct TlsParams {
   Version max_version = Version::automatic;
   std::vector<std::string> cipher_suites;  // Envoy's (BoringSSL) names, TLS ≤ 1.2
   std::vector<std::string> ecdh_curves;
-  std::vector<std::string> alpn;           // in order of preference
-  std::vector<std::string> certificate_secrets;  // secret names
+  std::vector<std::string> alpn;                                         // in order of preference
+  std::vector<std::string> certificate_secrets;                          // secret names
   std::vector<std::pair<std::string, std::string>> inline_certificates;  // PEM chain, PEM key
   std::optional<TlsValidation> validation;
 
@@ -45,7 +45,7 @@ struct TlsParams {
   bool require_client_certificate = false;
   // upstream
   std::string sni;
-  bool auto_sni = false;             // SNI from the request's authority (HttpProtocolOptions.upstream_http_protocol_options)
+  bool auto_sni = false;  // SNI from the request's authority (HttpProtocolOptions.upstream_http_protocol_options)
   bool auto_san_validation = false;
   std::uint32_t max_session_keys = 1;
 

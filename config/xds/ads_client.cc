@@ -26,7 +26,8 @@ AdsClient::AdsClient(Worker& worker, Forwarder& forwarder, Options options, AdsH
 }
 
 AdsClient::Watch* AdsClient::find(std::string_view type_url) {
-  const auto it = std::find_if(watches_.begin(), watches_.end(), [&](const Watch& w) { return w.type_url == type_url; });
+  const auto it =
+      std::find_if(watches_.begin(), watches_.end(), [&](const Watch& w) { return w.type_url == type_url; });
   return it == watches_.end() ? nullptr : &*it;
 }
 
@@ -83,7 +84,8 @@ Task<void> AdsClient::run() {
     co_await serve_stream();
     if (stopped_) break;
     const Duration wait = backoff_.next(worker_.random());
-    CLEW_LOG(config, debug, "ADS reconnects in {} ms", std::chrono::duration_cast<std::chrono::milliseconds>(wait).count());
+    CLEW_LOG(config, debug, "ADS reconnects in {} ms",
+             std::chrono::duration_cast<std::chrono::milliseconds>(wait).count());
     co_await sleep_for(worker_, wait);
   }
 }
@@ -112,7 +114,8 @@ Task<void> AdsClient::serve_stream() {
     if (status.code == 0)
       CLEW_LOG(config, info, "ADS stream ended, reconnecting");
     else
-      CLEW_LOG(config, warning, "ADS stream to {} ended: gRPC status {}, {}", options_.cluster, status.code, status.message);
+      CLEW_LOG(config, warning, "ADS stream to {} ended: gRPC status {}, {}", options_.cluster, status.code,
+               status.message);
   }
   stream_.reset();
   if (connected_) {
@@ -124,7 +127,8 @@ Task<void> AdsClient::serve_stream() {
 void AdsClient::receive(const std::string& bytes) {
   DeltaDiscoveryResponse response;
   if (!response.ParseFromString(bytes)) {
-    CLEW_LOG(config, error, "ADS sent {} bytes that are no DeltaDiscoveryResponse; the stream is started again", bytes.size());
+    CLEW_LOG(config, error, "ADS sent {} bytes that are no DeltaDiscoveryResponse; the stream is started again",
+             bytes.size());
     stream_->cancel();
     return;
   }

@@ -1,6 +1,6 @@
-// Delta ADS over one gRPC stream, as istiod speaks it (through the agent's unix socket): what is watched, which names are
-// subscribed, nonces, ACK and NACK, reconnects. It knows the protocol and nothing of the resources.
-// Control thread only.
+// Delta ADS over one gRPC stream, as istiod speaks it (through the agent's unix socket): what is watched, which names
+// are subscribed, nonces, ACK and NACK, reconnects. It knows the protocol and nothing of the resources. Control thread
+// only.
 #pragma once
 
 #include "config/xds/backoff.h"
@@ -52,8 +52,8 @@ class AdsClient {
 
   /// Asks for every resource of a type (CDS, LDS). The first request of the type carries no names.
   void watch_all(std::string_view type_url);
-  /// Replaces the names asked for (EDS, RDS, SDS). What changed goes out as a request of its own, without a nonce; an empty
-  /// set never opens a type, since that would be a wildcard.
+  /// Replaces the names asked for (EDS, RDS, SDS). What changed goes out as a request of its own, without a nonce; an
+  /// empty set never opens a type, since that would be a wildcard.
   void set_names(std::string_view type_url, const std::set<std::string>& names);
 
  private:

@@ -1,5 +1,5 @@
-// Jittered exponential back-off of one stream's reconnects, as Envoy's: each wait is drawn evenly from [0, ceiling), and
-// the ceiling doubles from 500 ms to 30 s. A stream that delivered something starts over.
+// Jittered exponential back-off of one stream's reconnects, as Envoy's: each wait is drawn evenly from [0, ceiling),
+// and the ceiling doubles from 500 ms to 30 s. A stream that delivered something starts over.
 #pragma once
 
 #include "proxy/base/clock.h"

@@ -18,24 +18,25 @@ namespace {
 constexpr std::string_view preface =
     "# What clew does with each field of Envoy's configuration\n"
     "\n"
-    "Printed from the table that the decoders use (`config/xds/field_table_*.cc`): run `ninja compatibility` after a change.\n"
+    "Printed from the table that the decoders use (`config/xds/field_table_*.cc`): run `ninja compatibility` after a "
+    "change.\n"
     "\n"
     "- **honoured**: it does what Envoy does with it. Where values are listed, others are refused.\n"
     "- **harmless**: accepted, and nothing is done with it: no request's fate and no policy hangs on it.\n"
-    "- **refused**: a resource that sets it is not accepted; the last good version stays, the control plane gets a NACK that names\n"
+    "- **refused**: a resource that sets it is not accepted; the last good version stays, the control plane gets a "
+    "NACK that names\n"
     "  resource, field and Istio object, and `error_state` in `/config_dump` shows it.\n"
     "\n"
-    "A field or a type that is not named here is refused. A type inside an `Any` or a `TypedStruct` is looked at like any other.\n"
-    "Static resources of the bootstrap follow the same rules; a bootstrap that breaks them ends the process with one sentence.\n";
+    "A field or a type that is not named here is refused. A type inside an `Any` or a `TypedStruct` is looked at like "
+    "any other.\n"
+    "Static resources of the bootstrap follow the same rules; a bootstrap that breaks them ends the process with one "
+    "sentence.\n";
 
 std::string_view word(Support support) {
   switch (support) {
-    case Support::honoured:
-      return "honoured";
-    case Support::harmless:
-      return "harmless";
-    case Support::refused:
-      return "refused";
+    case Support::honoured: return "honoured";
+    case Support::harmless: return "harmless";
+    case Support::refused: return "refused";
   }
   return {};
 }

@@ -61,12 +61,14 @@ std::string ConfigStore::accept(StringMap<Record<T>>& records, const std::string
   return {};
 }
 
-std::string ConfigStore::accept_resource(std::string_view type_url, const std::string& name, const google::protobuf::Any& resource,
-                                         const std::string& version) {
+std::string ConfigStore::accept_resource(std::string_view type_url, const std::string& name,
+                                         const google::protobuf::Any& resource, const std::string& version) {
   const std::string& bytes = resource.value();
-  if (resource.type_url() != type_url) return name + ": a " + resource.type_url() + " came in a response of another type";
+  if (resource.type_url() != type_url)
+    return name + ": a " + resource.type_url() + " came in a response of another type";
   if (type_url == type_url::cluster) {
-    if (static_clusters_.contains(name)) return "cluster " + name + ": the bootstrap's cluster of this name cannot be replaced";
+    if (static_clusters_.contains(name))
+      return "cluster " + name + ": the bootstrap's cluster of this name cannot be replaced";
     std::string problem = accept(clusters_, name, bytes, version, [&](Accepted<Cluster>& into, const Record<Cluster>&) {
       auto message = parse<envoy::config::cluster::v3::Cluster>(bytes);
       if (!message) return message.error().message;
@@ -82,32 +84,35 @@ std::string ConfigStore::accept_resource(std::string_view type_url, const std::s
     return problem;
   }
   if (type_url == type_url::listener) {
-    if (static_listeners_.contains(name)) return "listener " + name + ": the bootstrap's listener of this name cannot be replaced";
-    std::string problem = accept(listeners_, name, bytes, version, [&](Accepted<Listener>& into, const Record<Listener>& record) {
-      auto message = parse<envoy::config::listener::v3::Listener>(bytes);
-      if (!message) return message.error().message;
-      DecodeContext context{filters_, tls_};
-      auto decoded = decode_listener(*message, context, record.active ? record.active->value.get() : nullptr);
-      if (!decoded) return decoded.error().message;
-      into.value = std::move(*decoded);
-      into.secrets = std::move(context.secrets);
-      into.rds_names = std::move(context.rds_names);
-      return std::string();
-    });
+    if (static_listeners_.contains(name))
+      return "listener " + name + ": the bootstrap's listener of this name cannot be replaced";
+    std::string problem =
+        accept(listeners_, name, bytes, version, [&](Accepted<Listener>& into, const Record<Listener>& record) {
+          auto message = parse<envoy::config::listener::v3::Listener>(bytes);
+          if (!message) return message.error().message;
+          DecodeContext context{filters_, tls_};
+          auto decoded = decode_listener(*message, context, record.active ? record.active->value.get() : nullptr);
+          if (!decoded) return decoded.error().message;
+          into.value = std::move(*decoded);
+          into.secrets = std::move(context.secrets);
+          into.rds_names = std::move(context.rds_names);
+          return std::string();
+        });
     if (problem.empty() && listeners_[name].warming) warming_listeners_.insert(name);
     references_changed_ = true;
     return problem;
   }
   if (type_url == type_url::route) {
-    std::string problem = accept(routes_, name, bytes, version, [&](Accepted<RouteTable>& into, const Record<RouteTable>&) {
-      auto message = parse<envoy::config::route::v3::RouteConfiguration>(bytes);
-      if (!message) return message.error().message;
-      DecodeContext context{filters_, tls_};
-      auto decoded = decode_route_table(*message, context);
-      if (!decoded) return decoded.error().message;
-      into.value = std::move(*decoded);
-      return std::string();
-    });
+    std::string problem =
+        accept(routes_, name, bytes, version, [&](Accepted<RouteTable>& into, const Record<RouteTable>&) {
+          auto message = parse<envoy::config::route::v3::RouteConfiguration>(bytes);
+          if (!message) return message.error().message;
+          DecodeContext context{filters_, tls_};
+          auto decoded = decode_route_table(*message, context);
+          if (!decoded) return decoded.error().message;
+          into.value = std::move(*decoded);
+          return std::string();
+        });
     Record<RouteTable>& record = routes_[name];
     if (record.warming) {  // routes wait for nothing
       record.active = std::move(record.warming);
@@ -117,14 +122,15 @@ std::string ConfigStore::accept_resource(std::string_view type_url, const std::s
     return problem;
   }
   if (type_url == type_url::endpoints) {
-    std::string problem = accept(endpoints_, name, bytes, version, [&](Accepted<LoadAssignment>& into, const Record<LoadAssignment>&) {
-      auto message = parse<envoy::config::endpoint::v3::ClusterLoadAssignment>(bytes);
-      if (!message) return message.error().message;
-      auto decoded = decode_endpoints(*message);
-      if (!decoded) return decoded.error().message;
-      into.value = std::move(*decoded);
-      return std::string();
-    });
+    std::string problem =
+        accept(endpoints_, name, bytes, version, [&](Accepted<LoadAssignment>& into, const Record<LoadAssignment>&) {
+          auto message = parse<envoy::config::endpoint::v3::ClusterLoadAssignment>(bytes);
+          if (!message) return message.error().message;
+          auto decoded = decode_endpoints(*message);
+          if (!decoded) return decoded.error().message;
+          into.value = std::move(*decoded);
+          return std::string();
+        });
     Record<LoadAssignment>& record = endpoints_[name];
     if (record.warming) {
       record.active = std::move(record.warming);
@@ -155,7 +161,8 @@ void ConfigStore::remove_resource(std::string_view type_url, const std::string& 
     routes_[name].active = Accepted<RouteTable>{{}, {}, clock_.wall(), std::move(empty), {}, {}};
     changed_routes_.insert(name);
   } else if (type_url == type_url::endpoints) {
-    endpoints_[name].active = Accepted<LoadAssignment>{{}, {}, clock_.wall(), std::make_shared<LoadAssignment>(), {}, {}};
+    endpoints_[name].active =
+        Accepted<LoadAssignment>{{}, {}, clock_.wall(), std::make_shared<LoadAssignment>(), {}, {}};
     if (const auto it = clusters_by_eds_name_.find(name); it != clusters_by_eds_name_.end())
       for (const auto& cluster : it->second) changed_clusters_.insert(cluster);
   } else if (type_url == type_url::secret) {
@@ -204,12 +211,13 @@ std::string ConfigStore::on_secret(const google::protobuf::Any& resource, const 
   auto message = parse<envoy::extensions::transport_sockets::tls::v3::Secret>(resource.value());
   if (!message) return message.error().message;
   const std::string& name = message->name();
-  std::string problem = accept(secrets_, name, resource.value(), version, [&](Accepted<Secret>& into, const Record<Secret>&) {
-    auto decoded = decode_secret(*message);
-    if (!decoded) return decoded.error().message;
-    into.value = std::move(*decoded);
-    return std::string();
-  });
+  std::string problem =
+      accept(secrets_, name, resource.value(), version, [&](Accepted<Secret>& into, const Record<Secret>&) {
+        auto decoded = decode_secret(*message);
+        if (!decoded) return decoded.error().message;
+        into.value = std::move(*decoded);
+        return std::string();
+      });
   Record<Secret>& record = secrets_[name];
   if (record.warming) {
     auto old = std::move(record.active);
@@ -227,7 +235,8 @@ std::string ConfigStore::on_secret(const google::protobuf::Any& resource, const 
 
 void ConfigStore::on_secret_timeout(const std::string& name) {
   if (find_secret(name)) return;
-  CLEW_LOG(secret, warning, "secret {} did not arrive in 15 s: what names it goes live and refuses handshakes until it does", name);
+  CLEW_LOG(secret, warning,
+           "secret {} did not arrive in 15 s: what names it goes live and refuses handshakes until it does", name);
   expired_secrets_.insert(name);
   settle();
 }
@@ -244,8 +253,8 @@ std::string ConfigStore::add_static_cluster(const envoy::config::cluster::v3::Cl
   auto decoded = decode_cluster(message, context);
   if (!decoded) return decoded.error().message;
   if (!static_clusters_.insert(message.name()).second) return "cluster " + message.name() + " appears twice";
-  clusters_[message.name()].warming =
-      Accepted<Cluster>{message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), std::move(context.secrets), {}};
+  clusters_[message.name()].warming = Accepted<Cluster>{
+      message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), std::move(context.secrets), {}};
   warming_clusters_.insert(message.name());
   return {};
 }
@@ -257,8 +266,9 @@ std::string ConfigStore::add_static_listener(const envoy::config::listener::v3::
   if (!decoded) return decoded.error().message;
   const std::string name = (*decoded)->name;
   if (!static_listeners_.insert(name).second) return "listener " + name + " appears twice";
-  listeners_[name].warming = Accepted<Listener>{message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded),
-                                                std::move(context.secrets), std::move(context.rds_names)};
+  listeners_[name].warming = Accepted<Listener>{
+      message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), std::move(context.secrets),
+      std::move(context.rds_names)};
   warming_listeners_.insert(name);
   return {};
 }
@@ -266,7 +276,8 @@ std::string ConfigStore::add_static_listener(const envoy::config::listener::v3::
 std::string ConfigStore::add_static_secret(const envoy::extensions::transport_sockets::tls::v3::Secret& message) {
   auto decoded = decode_secret(message);
   if (!decoded) return decoded.error().message;
-  secrets_[message.name()].active = Accepted<Secret>{message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), {}, {}};
+  secrets_[message.name()].active =
+      Accepted<Secret>{message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), {}, {}};
   return {};
 }
 
@@ -354,7 +365,8 @@ void ConfigStore::update_wants() {
   std::vector<std::shared_ptr<const Cluster>> dns;
   clusters_by_eds_name_.clear();
   for (const auto& [name, record] : clusters_) {
-    for (const auto* accepted : {record.active ? &*record.active : nullptr, record.warming ? &*record.warming : nullptr}) {
+    for (const auto* accepted :
+         {record.active ? &*record.active : nullptr, record.warming ? &*record.warming : nullptr}) {
       if (!accepted) continue;
       secrets.insert(accepted->secrets.begin(), accepted->secrets.end());
       if (accepted->value->type != Cluster::Type::eds) continue;
@@ -364,7 +376,8 @@ void ConfigStore::update_wants() {
     if (const auto* newest = record.newest(); newest && resolves_by_dns(*newest->value)) dns.push_back(newest->value);
   }
   for (const auto& [name, record] : listeners_) {
-    for (const auto* accepted : {record.active ? &*record.active : nullptr, record.warming ? &*record.warming : nullptr}) {
+    for (const auto* accepted :
+         {record.active ? &*record.active : nullptr, record.warming ? &*record.warming : nullptr}) {
       if (!accepted) continue;
       secrets.insert(accepted->secrets.begin(), accepted->secrets.end());
       rds.insert(accepted->rds_names.begin(), accepted->rds_names.end());
@@ -388,7 +401,8 @@ void ConfigStore::settle() {
   activate_clusters();
   activate_listeners();
   update_wants();
-  if (!initialized_ && got_clusters_ && got_listeners_ && warming_clusters_.empty() && warming_listeners_.empty()) initialized_ = true;
+  if (!initialized_ && got_clusters_ && got_listeners_ && warming_clusters_.empty() && warming_listeners_.empty())
+    initialized_ = true;
   publish();
   update_gauges();
 }
@@ -397,7 +411,8 @@ void ConfigStore::settle() {
 
 void ConfigStore::publish() {
   auto tls = tls_.contexts();
-  if (changed_clusters_.empty() && changed_listeners_.empty() && changed_routes_.empty() && tls == snapshot_->tls) return;
+  if (changed_clusters_.empty() && changed_listeners_.empty() && changed_routes_.empty() && tls == snapshot_->tls)
+    return;
   auto next = std::make_shared<Snapshot>();
   next->version = snapshot_->version + 1;
   auto changes = std::make_shared<Changes>();

@@ -1,6 +1,7 @@
-// The control thread's view of the configuration: every resource with its versions, what is warm, and the snapshot made of it.
-// Inputs are whole and come one at a time (an xDS response, a secret, a DNS answer); after each, what became warm is put into
-// service and one Update is published. The old version of a resource serves until its new one is warm (make before break).
+// The control thread's view of the configuration: every resource with its versions, what is warm, and the snapshot made
+// of it. Inputs are whole and come one at a time (an xDS response, a secret, a DNS answer); after each, what became
+// warm is put into service and one Update is published. The old version of a resource serves until its new one is warm
+// (make before break).
 #pragma once
 
 #include "config/snapshot/snapshot.h"
@@ -72,8 +73,8 @@ class ConfigStore final : public AdsHandler {
 
  private:
   template <class T, class Decode>
-  std::string accept(StringMap<Record<T>>& records, const std::string& name, const std::string& bytes, const std::string& version,
-                     Decode&& decode);
+  std::string accept(StringMap<Record<T>>& records, const std::string& name, const std::string& bytes,
+                     const std::string& version, Decode&& decode);
   std::string accept_resource(std::string_view type_url, const std::string& name, const google::protobuf::Any& resource,
                               const std::string& version);
   void remove_resource(std::string_view type_url, const std::string& name);

@@ -1,5 +1,5 @@
-// From xDS messages to snapshot values: each resource alone, accepted whole or refused with a sentence that names resource,
-// field and object. Pure: no I/O, no state but what the context interns. Control thread only.
+// From xDS messages to snapshot values: each resource alone, accepted whole or refused with a sentence that names
+// resource, field and object. Pure: no I/O, no state but what the context interns. Control thread only.
 #pragma once
 
 #include "config/snapshot/cluster.h"
@@ -35,7 +35,8 @@ namespace clew {
 
 class FilterRegistry;  // config/xds/filter_registry.h
 
-/// Why a resource was refused: «listener virtualInbound: filter_chains[2].filters[0]: type … is not supported (VirtualService a/b)».
+/// Why a resource was refused: «listener virtualInbound: filter_chains[2].filters[0]: type … is not supported
+/// (VirtualService a/b)».
 struct DecodeError {
   std::string message;
 };
@@ -46,7 +47,7 @@ using Decoded = boost::system::result<T, DecodeError>;
 /// A secret that a TLS context names, and who delivers it.
 struct SecretReference {
   std::string name;
-  std::string sds_cluster;  // the gRPC cluster to ask (sds-grpc); empty: ADS
+  std::string sds_cluster;     // the gRPC cluster to ask (sds-grpc); empty: ADS
   bool waits_forever = false;  // initial_fetch_timeout 0s; otherwise what needs it goes live after 15 s
   friend auto operator<=>(const SecretReference&, const SecretReference&) = default;
 };
@@ -71,13 +72,16 @@ struct DecodeContext {
   std::set<std::string> rds_names{};
 };
 
-Decoded<std::shared_ptr<const Cluster>> decode_cluster(const envoy::config::cluster::v3::Cluster& message, DecodeContext& context);
-Decoded<std::shared_ptr<const LoadAssignment>> decode_endpoints(const envoy::config::endpoint::v3::ClusterLoadAssignment& message);
+Decoded<std::shared_ptr<const Cluster>> decode_cluster(const envoy::config::cluster::v3::Cluster& message,
+                                                       DecodeContext& context);
+Decoded<std::shared_ptr<const LoadAssignment>> decode_endpoints(
+    const envoy::config::endpoint::v3::ClusterLoadAssignment& message);
 /// previous: the listener being replaced, or null; its chains whose bytes are equal are shared.
-Decoded<std::shared_ptr<const Listener>> decode_listener(const envoy::config::listener::v3::Listener& message, DecodeContext& context,
-                                                         const Listener* previous);
-Decoded<std::shared_ptr<const RouteTable>> decode_route_table(const envoy::config::route::v3::RouteConfiguration& message,
-                                                              DecodeContext& context);
-Decoded<std::shared_ptr<const Secret>> decode_secret(const envoy::extensions::transport_sockets::tls::v3::Secret& message);
+Decoded<std::shared_ptr<const Listener>> decode_listener(const envoy::config::listener::v3::Listener& message,
+                                                         DecodeContext& context, const Listener* previous);
+Decoded<std::shared_ptr<const RouteTable>> decode_route_table(
+    const envoy::config::route::v3::RouteConfiguration& message, DecodeContext& context);
+Decoded<std::shared_ptr<const Secret>> decode_secret(
+    const envoy::extensions::transport_sockets::tls::v3::Secret& message);
 
 }  // namespace clew

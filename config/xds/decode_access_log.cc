@@ -30,9 +30,9 @@ constexpr std::string_view default_format =
     "%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" "
     "\"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\"\n";
 
-constexpr std::string_view known_flags[] = {"LH",  "UH",   "UT",   "LR", "UR",  "UF",  "UC",    "UO", "NR", "DI",  "FI",  "RL",  "UAEX", "RLSE",
-                                            "DC",  "URX",  "SI",   "IH", "DPE", "UPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM",  "DF",
-                                            "DO",  "DR",   "UDO"};
+constexpr std::string_view known_flags[] = {
+    "LH", "UH", "UT",  "LR",  "UR",    "UF",   "UC",   "UO", "NR",  "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX",
+    "SI", "IH", "DPE", "UPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO",   "DR",   "UDO"};
 
 TextFormat decode_text(std::string_view text, Scope& scope) {
   ParsedFormat parsed = parse_format(text);
@@ -58,14 +58,10 @@ JsonFormat::Object decode_object(const Struct& message, int depth, Scope& scope)
 
 JsonFormat::Node decode_node(const Value& value, int depth, Scope& scope) {
   switch (value.kind_case()) {
-    case Value::kStringValue:
-      return {decode_text(value.string_value(), scope)};
-    case Value::kNumberValue:
-      return {value.number_value()};
-    case Value::kBoolValue:
-      return {value.bool_value()};
-    case Value::kStructValue:
-      return {decode_object(value.struct_value(), depth + 1, scope)};
+    case Value::kStringValue: return {decode_text(value.string_value(), scope)};
+    case Value::kNumberValue: return {value.number_value()};
+    case Value::kBoolValue: return {value.bool_value()};
+    case Value::kStructValue: return {decode_object(value.struct_value(), depth + 1, scope)};
     case Value::kListValue: {
       std::vector<JsonFormat::Node> list;
       if (depth >= max_depth)
@@ -74,8 +70,7 @@ JsonFormat::Node decode_node(const Value& value, int depth, Scope& scope) {
         for (const auto& item : value.list_value().values()) list.push_back(decode_node(item, depth + 1, scope));
       return {std::move(list)};
     }
-    default:
-      return {nullptr};
+    default: return {nullptr};
   }
 }
 
@@ -129,8 +124,7 @@ void decode_file(const FileAccessLog& message, Scope& scope, AccessLog& out) {
         break;
       }
       [[fallthrough]];
-    default:
-      out.format = decode_text(default_format, scope);
+    default: out.format = decode_text(default_format, scope);
   }
 }
 
@@ -138,24 +132,19 @@ template <class Stream>
 void decode_stream(const Stream& message, const char* path, Scope& scope, AccessLog& out) {
   out.path = path;
   const Scope::Field in(scope, "log_format");
-  out.format = message.has_log_format() ? decode_format(message.log_format(), scope) : Format(decode_text(default_format, scope));
+  out.format = message.has_log_format() ? decode_format(message.log_format(), scope)
+                                        : Format(decode_text(default_format, scope));
 }
 
 AccessLogFilter::StatusCode decode_comparison(const access::ComparisonFilter& message, Scope& scope) {
   using Op = AccessLogFilter::StatusCode::Op;
   const std::uint32_t value = message.value().default_value();
   switch (message.op()) {
-    case access::ComparisonFilter::EQ:
-      return {Op::equal, value};
-    case access::ComparisonFilter::GE:
-      return {Op::greater_equal, value};
-    case access::ComparisonFilter::LE:
-      return {Op::less_equal, value};
-    case access::ComparisonFilter::NE:
-      return {Op::not_equal, value};
-    default:
-      scope.fail("op", "is not supported");
-      return {};
+    case access::ComparisonFilter::EQ: return {Op::equal, value};
+    case access::ComparisonFilter::GE: return {Op::greater_equal, value};
+    case access::ComparisonFilter::LE: return {Op::less_equal, value};
+    case access::ComparisonFilter::NE: return {Op::not_equal, value};
+    default: scope.fail("op", "is not supported"); return {};
   }
 }
 
@@ -182,8 +171,7 @@ AccessLogFilter decode_filter(const access::AccessLogFilter& message, int depth,
       const Scope::Field in(scope, "duration_filter.comparison");
       return {AccessLogFilter::DurationMs{decode_comparison(message.duration_filter().comparison(), scope)}};
     }
-    case access::AccessLogFilter::kNotHealthCheckFilter:
-      return {AccessLogFilter::NotHealthCheck{}};
+    case access::AccessLogFilter::kNotHealthCheckFilter: return {AccessLogFilter::NotHealthCheck{}};
     case access::AccessLogFilter::kAndFilter:
       return {AccessLogFilter::And{list(message.and_filter().filters(), "and_filter.filters")}};
     case access::AccessLogFilter::kOrFilter:
@@ -197,9 +185,7 @@ AccessLogFilter decode_filter(const access::AccessLogFilter& message, int depth,
       }
       return {std::move(flags)};
     }
-    default:
-      scope.fail("is no filter that is supported");
-      return {};
+    default: scope.fail("is no filter that is supported"); return {};
   }
 }
 
@@ -246,7 +232,8 @@ class Interned {
 
 }  // namespace
 
-AccessLogs decode_access_logs(const google::protobuf::RepeatedPtrField<access::AccessLog>& messages, std::string_view field, Scope& scope) {
+AccessLogs decode_access_logs(const google::protobuf::RepeatedPtrField<access::AccessLog>& messages,
+                              std::string_view field, Scope& scope) {
   static Interned interned;
   AccessLogs out;
   for (int i = 0; i < messages.size(); ++i) {

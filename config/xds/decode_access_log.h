@@ -11,7 +11,8 @@
 namespace clew {
 
 /// Equal logs are one object: a mesh has thousands of chains with the same log.
-AccessLogs decode_access_logs(const google::protobuf::RepeatedPtrField<envoy::config::accesslog::v3::AccessLog>& messages,
-                              std::string_view field, Scope& scope);
+AccessLogs decode_access_logs(
+    const google::protobuf::RepeatedPtrField<envoy::config::accesslog::v3::AccessLog>& messages, std::string_view field,
+    Scope& scope);
 
 }  // namespace clew

@@ -45,39 +45,24 @@ bool is_prime(std::uint64_t number) {
 
 Cluster::Type decode_type(const Message& message, Scope& scope) {
   switch (message.type()) {
-    case Message::STATIC:
-      return Cluster::Type::static_;
-    case Message::STRICT_DNS:
-      return Cluster::Type::strict_dns;
-    case Message::LOGICAL_DNS:
-      return Cluster::Type::logical_dns;
-    case Message::EDS:
-      return Cluster::Type::eds;
-    case Message::ORIGINAL_DST:
-      return Cluster::Type::original_dst;
-    default:
-      scope.fail("type", "is not supported");
-      return Cluster::Type::static_;
+    case Message::STATIC: return Cluster::Type::static_;
+    case Message::STRICT_DNS: return Cluster::Type::strict_dns;
+    case Message::LOGICAL_DNS: return Cluster::Type::logical_dns;
+    case Message::EDS: return Cluster::Type::eds;
+    case Message::ORIGINAL_DST: return Cluster::Type::original_dst;
+    default: scope.fail("type", "is not supported"); return Cluster::Type::static_;
   }
 }
 
 Cluster::LbPolicy decode_policy(const Message& message, Scope& scope) {
   switch (message.lb_policy()) {
-    case Message::ROUND_ROBIN:
-      return Cluster::LbPolicy::round_robin;
-    case Message::LEAST_REQUEST:
-      return Cluster::LbPolicy::least_request;
-    case Message::RANDOM:
-      return Cluster::LbPolicy::random;
-    case Message::RING_HASH:
-      return Cluster::LbPolicy::ring_hash;
-    case Message::MAGLEV:
-      return Cluster::LbPolicy::maglev;
-    case Message::CLUSTER_PROVIDED:
-      return Cluster::LbPolicy::cluster_provided;
-    default:
-      scope.fail("lb_policy", "is not supported");
-      return Cluster::LbPolicy::round_robin;
+    case Message::ROUND_ROBIN: return Cluster::LbPolicy::round_robin;
+    case Message::LEAST_REQUEST: return Cluster::LbPolicy::least_request;
+    case Message::RANDOM: return Cluster::LbPolicy::random;
+    case Message::RING_HASH: return Cluster::LbPolicy::ring_hash;
+    case Message::MAGLEV: return Cluster::LbPolicy::maglev;
+    case Message::CLUSTER_PROVIDED: return Cluster::LbPolicy::cluster_provided;
+    default: scope.fail("lb_policy", "is not supported"); return Cluster::LbPolicy::round_robin;
   }
 }
 
@@ -94,7 +79,8 @@ void decode_load_balancing(const Message& message, Scope& scope, Cluster& out) {
     if (ring.has_minimum_ring_size()) out.ring_min_size = ring.minimum_ring_size().value();
     if (ring.has_maximum_ring_size()) out.ring_max_size = ring.maximum_ring_size().value();
     if (out.ring_min_size > out.ring_max_size || out.ring_max_size > max_ring)
-      scope.fail("ring_hash_lb_config", fmt::format("a ring has at least minimum_ring_size and at most {} entries", max_ring));
+      scope.fail("ring_hash_lb_config",
+                 fmt::format("a ring has at least minimum_ring_size and at most {} entries", max_ring));
   }
   if (message.maglev_lb_config().has_table_size()) {
     out.maglev_table_size = message.maglev_lb_config().table_size().value();
@@ -126,8 +112,10 @@ void decode_circuit_breakers(const Message& message, Scope& scope, CircuitBreake
     if (!limits.has_retry_budget()) continue;
     const Scope::Field budget_in(scope, "retry_budget");
     CircuitBreakerThresholds::RetryBudget budget;
-    if (limits.retry_budget().has_budget_percent()) budget.percent = decode_percent(limits.retry_budget().budget_percent(), scope);
-    if (limits.retry_budget().has_min_retry_concurrency()) budget.min_concurrency = limits.retry_budget().min_retry_concurrency().value();
+    if (limits.retry_budget().has_budget_percent())
+      budget.percent = decode_percent(limits.retry_budget().budget_percent(), scope);
+    if (limits.retry_budget().has_min_retry_concurrency())
+      budget.min_concurrency = limits.retry_budget().min_retry_concurrency().value();
     out.retry_budget = budget;
   }
 }
@@ -138,23 +126,30 @@ OutlierDetection decode_outlier(const cluster::OutlierDetection& message, Scope&
   const auto number = [](bool set, const google::protobuf::UInt32Value& value, std::uint32_t& into) {
     if (set) into = value.value();
   };
-  const auto percent = [&](bool set, const google::protobuf::UInt32Value& value, std::string_view field, std::uint32_t& into) {
+  const auto percent = [&](bool set, const google::protobuf::UInt32Value& value, std::string_view field,
+                           std::uint32_t& into) {
     if (set) into = decode_percentage(value.value(), field, scope);
   };
   number(message.has_consecutive_5xx(), message.consecutive_5xx(), out.consecutive_5xx);
-  number(message.has_consecutive_gateway_failure(), message.consecutive_gateway_failure(), out.consecutive_gateway_failure);
-  number(message.has_consecutive_local_origin_failure(), message.consecutive_local_origin_failure(), out.consecutive_local_origin_failure);
+  number(message.has_consecutive_gateway_failure(), message.consecutive_gateway_failure(),
+         out.consecutive_gateway_failure);
+  number(message.has_consecutive_local_origin_failure(), message.consecutive_local_origin_failure(),
+         out.consecutive_local_origin_failure);
   percent(message.has_enforcing_consecutive_5xx(), message.enforcing_consecutive_5xx(), "enforcing_consecutive_5xx",
           out.enforcing_consecutive_5xx);
   percent(message.has_enforcing_consecutive_gateway_failure(), message.enforcing_consecutive_gateway_failure(),
           "enforcing_consecutive_gateway_failure", out.enforcing_consecutive_gateway_failure);
-  percent(message.has_enforcing_consecutive_local_origin_failure(), message.enforcing_consecutive_local_origin_failure(),
-          "enforcing_consecutive_local_origin_failure", out.enforcing_consecutive_local_origin_failure);
-  percent(message.has_max_ejection_percent(), message.max_ejection_percent(), "max_ejection_percent", out.max_ejection_percent);
+  percent(message.has_enforcing_consecutive_local_origin_failure(),
+          message.enforcing_consecutive_local_origin_failure(), "enforcing_consecutive_local_origin_failure",
+          out.enforcing_consecutive_local_origin_failure);
+  percent(message.has_max_ejection_percent(), message.max_ejection_percent(), "max_ejection_percent",
+          out.max_ejection_percent);
   out.split_external_local_origin_errors = message.split_external_local_origin_errors();
   if (message.has_interval()) out.interval = decode_positive(message.interval(), "interval", scope);
-  if (message.has_base_ejection_time()) out.base_ejection_time = decode_positive(message.base_ejection_time(), "base_ejection_time", scope);
-  if (message.has_max_ejection_time()) out.max_ejection_time = decode_positive(message.max_ejection_time(), "max_ejection_time", scope);
+  if (message.has_base_ejection_time())
+    out.base_ejection_time = decode_positive(message.base_ejection_time(), "base_ejection_time", scope);
+  if (message.has_max_ejection_time())
+    out.max_ejection_time = decode_positive(message.max_ejection_time(), "max_ejection_time", scope);
   out.max_ejection_time = std::max(out.max_ejection_time, out.base_ejection_time);  // as in Envoy
   return out;
 }
@@ -185,13 +180,15 @@ void decode_bind(const core::BindConfig& message, Scope& scope, Cluster& out) {
   }
 }
 
-void decode_transport_sockets(const Message& message, AutoSni automatic, DecodeContext& context, Scope& scope, Cluster& out) {
+void decode_transport_sockets(const Message& message, AutoSni automatic, DecodeContext& context, Scope& scope,
+                              Cluster& out) {
   for (int i = 0; i < message.transport_socket_matches_size(); ++i) {
     const Scope::Field in(scope, "transport_socket_matches", static_cast<std::size_t>(i));
     const auto& entry = message.transport_socket_matches(i);
     TransportSocketMatch match{entry.name(), {}, nullptr};
     for (const auto& [key, value] : entry.match().fields()) {
-      if (value.kind_case() != google::protobuf::Value::kStringValue) scope.fail("match", fmt::format("«{}» is no text", printable(key)));
+      if (value.kind_case() != google::protobuf::Value::kStringValue)
+        scope.fail("match", fmt::format("«{}» is no text", printable(key)));
       match.match.emplace_back(key, value.string_value());
     }
     const Scope::Field socket(scope, "transport_socket");
@@ -200,7 +197,8 @@ void decode_transport_sockets(const Message& message, AutoSni automatic, DecodeC
   }
   if (!message.has_transport_socket()) return;
   const Scope::Field in(scope, "transport_socket");
-  out.transport_sockets.push_back({{}, {}, decode_client_socket(message.transport_socket(), automatic, context, scope)});
+  out.transport_sockets.push_back(
+      {{}, {}, decode_client_socket(message.transport_socket(), automatic, context, scope)});
 }
 
 void decode_filters(const Message& message, Scope& scope, Cluster& out) {
@@ -240,22 +238,14 @@ void decode_istio_metadata(const core::Metadata& metadata, Cluster& out) {
 
 void decode_dns(const Message& message, Scope& scope, Cluster& out) {
   switch (message.dns_lookup_family()) {
-    case Message::V4_ONLY:
-      out.dns_family = Cluster::DnsFamily::v4_only;
-      break;
-    case Message::V6_ONLY:
-      out.dns_family = Cluster::DnsFamily::v6_only;
-      break;
-    case Message::V4_PREFERRED:
-      out.dns_family = Cluster::DnsFamily::v4_preferred;
-      break;
-    case Message::ALL:
-      out.dns_family = Cluster::DnsFamily::all;
-      break;
-    default:
-      out.dns_family = Cluster::DnsFamily::automatic;
+    case Message::V4_ONLY: out.dns_family = Cluster::DnsFamily::v4_only; break;
+    case Message::V6_ONLY: out.dns_family = Cluster::DnsFamily::v6_only; break;
+    case Message::V4_PREFERRED: out.dns_family = Cluster::DnsFamily::v4_preferred; break;
+    case Message::ALL: out.dns_family = Cluster::DnsFamily::all; break;
+    default: out.dns_family = Cluster::DnsFamily::automatic;
   }
-  if (message.has_dns_refresh_rate()) out.dns_refresh_rate = decode_positive(message.dns_refresh_rate(), "dns_refresh_rate", scope);
+  if (message.has_dns_refresh_rate())
+    out.dns_refresh_rate = decode_positive(message.dns_refresh_rate(), "dns_refresh_rate", scope);
   out.respect_dns_ttl = message.respect_dns_ttl();
 }
 
@@ -272,7 +262,8 @@ void decode_endpoints_of(const Message& message, Scope& scope, Cluster& out) {
   const bool dns = out.type == Cluster::Type::strict_dns || out.type == Cluster::Type::logical_dns;
   const Scope::Field in(scope, "load_assignment");
   if (out.type == Cluster::Type::original_dst) {
-    if (message.has_load_assignment()) scope.fail("the endpoints of an ORIGINAL_DST cluster are those that clients dial");
+    if (message.has_load_assignment())
+      scope.fail("the endpoints of an ORIGINAL_DST cluster are those that clients dial");
     return;
   }
   out.inline_endpoints = decode_load_assignment(message.load_assignment(), dns, scope);
@@ -292,7 +283,8 @@ Decoded<std::shared_ptr<const Cluster>> decode_cluster(const Message& message, D
   if (message.name().empty()) scope.fail("name", "is empty");
   out->alt_stat_name = message.alt_stat_name();
   out->type = decode_type(message, scope);
-  if (message.has_connect_timeout()) out->connect_timeout = decode_positive(message.connect_timeout(), "connect_timeout", scope);
+  if (message.has_connect_timeout())
+    out->connect_timeout = decode_positive(message.connect_timeout(), "connect_timeout", scope);
   decode_load_balancing(message, scope, *out);
   decode_circuit_breakers(message, scope, out->circuit_breakers);
   if (message.has_outlier_detection()) out->outlier_detection = decode_outlier(message.outlier_detection(), scope);

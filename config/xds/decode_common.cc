@@ -15,7 +15,9 @@ namespace core = envoy::config::core::v3;
 namespace matcher = envoy::type::matcher::v3;
 namespace route = envoy::config::route::v3;
 
-void throw_exception_from_error(const DecodeError& error, const boost::source_location&) { throw std::logic_error(error.message); }
+void throw_exception_from_error(const DecodeError& error, const boost::source_location&) {
+  throw std::logic_error(error.message);
+}
 
 namespace {
 
@@ -46,14 +48,10 @@ decltype(HeaderMatcher::rule) header_rule(const route::HeaderMatcher& message, S
   using Kind = StringMatcher::Kind;
   using Case = route::HeaderMatcher::HeaderMatchSpecifierCase;
   switch (message.header_match_specifier_case()) {
-    case Case::kExactMatch:
-      return plain_matcher(Kind::exact, message.exact_match());
-    case Case::kPrefixMatch:
-      return plain_matcher(Kind::prefix, message.prefix_match());
-    case Case::kSuffixMatch:
-      return plain_matcher(Kind::suffix, message.suffix_match());
-    case Case::kContainsMatch:
-      return plain_matcher(Kind::contains, message.contains_match());
+    case Case::kExactMatch: return plain_matcher(Kind::exact, message.exact_match());
+    case Case::kPrefixMatch: return plain_matcher(Kind::prefix, message.prefix_match());
+    case Case::kSuffixMatch: return plain_matcher(Kind::suffix, message.suffix_match());
+    case Case::kContainsMatch: return plain_matcher(Kind::contains, message.contains_match());
     case Case::kSafeRegexMatch: {
       const Scope::Field in(scope, "safe_regex_match");
       return regex_matcher(message.safe_regex_match(), scope);
@@ -62,12 +60,9 @@ decltype(HeaderMatcher::rule) header_rule(const route::HeaderMatcher& message, S
       const Scope::Field in(scope, "string_match");
       return decode_string_matcher(message.string_match(), scope);
     }
-    case Case::kRangeMatch:
-      return HeaderMatcher::Range{message.range_match().start(), message.range_match().end()};
-    case Case::kPresentMatch:
-      return HeaderMatcher::Present{message.present_match()};
-    case Case::HEADER_MATCH_SPECIFIER_NOT_SET:
-      break;
+    case Case::kRangeMatch: return HeaderMatcher::Range{message.range_match().start(), message.range_match().end()};
+    case Case::kPresentMatch: return HeaderMatcher::Present{message.present_match()};
+    case Case::HEADER_MATCH_SPECIFIER_NOT_SET: break;
   }
   return HeaderMatcher::Present{true};
 }
@@ -121,7 +116,8 @@ Cidr decode_cidr(const core::CidrRange& message, Scope& scope) {
   const Scope::Field in(scope, "address_prefix");
   Cidr cidr{decode_ip(message.address_prefix(), scope), 0};
   const std::uint32_t most = cidr.base.is_v4() ? 32 : 128;
-  if (message.prefix_len().value() > most) scope.fail(fmt::format("/{} is no prefix of it", message.prefix_len().value()));
+  if (message.prefix_len().value() > most)
+    scope.fail(fmt::format("/{} is no prefix of it", message.prefix_len().value()));
   cidr.prefix = static_cast<std::uint8_t>(std::min(message.prefix_len().value(), most));
   return cidr;
 }
@@ -144,8 +140,7 @@ StringMatcher decode_string_matcher(const matcher::StringMatcher& message, Scope
     if (text.empty()) scope.fail(field, "is empty");
   };
   switch (message.match_pattern_case()) {
-    case matcher::StringMatcher::kExact:
-      return plain_matcher(Kind::exact, message.exact(), fold);
+    case matcher::StringMatcher::kExact: return plain_matcher(Kind::exact, message.exact(), fold);
     case matcher::StringMatcher::kPrefix:
       not_empty("prefix", message.prefix());
       return plain_matcher(Kind::prefix, message.prefix(), fold);
@@ -159,9 +154,7 @@ StringMatcher decode_string_matcher(const matcher::StringMatcher& message, Scope
       const Scope::Field in(scope, "safe_regex");
       return regex_matcher(message.safe_regex(), scope);  // ignore_case has no effect on it
     }
-    default:
-      scope.fail("has no pattern that is known");
-      return {};
+    default: scope.fail("has no pattern that is known"); return {};
   }
 }
 
@@ -177,7 +170,8 @@ HeaderMatcher decode_header_matcher(const route::HeaderMatcher& message, Scope& 
     const Scope::Field in(scope, "name");
     name = decode_header_name(message.name(), scope);
   }
-  return {std::move(name), header_rule(message, scope), message.invert_match(), message.treat_missing_header_as_empty()};
+  return {std::move(name), header_rule(message, scope), message.invert_match(),
+          message.treat_missing_header_as_empty()};
 }
 
 QueryParameterMatcher decode_query_parameter_matcher(const route::QueryParameterMatcher& message, Scope& scope) {
@@ -186,7 +180,8 @@ QueryParameterMatcher decode_query_parameter_matcher(const route::QueryParameter
   if (message.has_string_match()) {
     const Scope::Field in(scope, "string_match");
     out.value = decode_string_matcher(message.string_match(), scope);
-  } else if (message.query_parameter_match_specifier_case() == route::QueryParameterMatcher::kPresentMatch && !message.present_match()) {
+  } else if (message.query_parameter_match_specifier_case() == route::QueryParameterMatcher::kPresentMatch &&
+             !message.present_match()) {
     scope.fail("present_match", "false is not supported");
   }
   return out;
@@ -196,26 +191,22 @@ double decode_percent(const envoy::type::v3::FractionalPercent& message, Scope& 
   using envoy::type::v3::FractionalPercent;
   double whole = 100;
   switch (message.denominator()) {
-    case FractionalPercent::HUNDRED:
-      break;
-    case FractionalPercent::TEN_THOUSAND:
-      whole = 10'000;
-      break;
-    case FractionalPercent::MILLION:
-      whole = 1'000'000;
-      break;
-    default:
-      scope.fail("denominator", "is not known");
+    case FractionalPercent::HUNDRED: break;
+    case FractionalPercent::TEN_THOUSAND: whole = 10'000; break;
+    case FractionalPercent::MILLION: whole = 1'000'000; break;
+    default: scope.fail("denominator", "is not known");
   }
   return std::min(100.0, message.numerator() * 100.0 / whole);  // more than all is all, as in Envoy
 }
 
 double decode_percent(const envoy::type::v3::Percent& message, Scope& scope) {
-  if (!(message.value() >= 0 && message.value() <= 100)) scope.fail(fmt::format("{} is no percentage", message.value()));
+  if (!(message.value() >= 0 && message.value() <= 100))
+    scope.fail(fmt::format("{} is no percentage", message.value()));
   return message.value();
 }
 
-std::vector<HeaderToAdd> decode_headers_to_add(const HeaderValueOptions& messages, std::string_view field, Scope& scope) {
+std::vector<HeaderToAdd> decode_headers_to_add(const HeaderValueOptions& messages, std::string_view field,
+                                               Scope& scope) {
   using Action = HeaderToAdd::Action;
   std::vector<HeaderToAdd> out;
   out.reserve(static_cast<std::size_t>(messages.size()));
@@ -226,7 +217,8 @@ std::vector<HeaderToAdd> decode_headers_to_add(const HeaderValueOptions& message
     header.name = decode_header_name(message.header().key(), scope);
     if (header.name.starts_with(':') || header.name == "host")
       scope.fail(fmt::format("«{}» is part of the request line, not a header that can be added", header.name));
-    const std::string& text = message.header().raw_value().empty() ? message.header().value() : message.header().raw_value();
+    const std::string& text =
+        message.header().raw_value().empty() ? message.header().value() : message.header().raw_value();
     if (!is_header_value(text)) scope.fail("header.value", "has a line break or NUL in it");
     ParsedFormat value = parse_format(text);
     if (!value.error.empty()) scope.fail("header.value", printable(value.error));
@@ -237,17 +229,12 @@ std::vector<HeaderToAdd> decode_headers_to_add(const HeaderValueOptions& message
         // The deprecated bool; only its false says something.
         if (message.has_append() && !message.append().value()) header.action = Action::overwrite_if_exists_or_add;
         break;
-      case core::HeaderValueOption::ADD_IF_ABSENT:
-        header.action = Action::add_if_absent;
-        break;
+      case core::HeaderValueOption::ADD_IF_ABSENT: header.action = Action::add_if_absent; break;
       case core::HeaderValueOption::OVERWRITE_IF_EXISTS_OR_ADD:
         header.action = Action::overwrite_if_exists_or_add;
         break;
-      case core::HeaderValueOption::OVERWRITE_IF_EXISTS:
-        header.action = Action::overwrite_if_exists;
-        break;
-      default:
-        scope.fail("append_action", "is not known");
+      case core::HeaderValueOption::OVERWRITE_IF_EXISTS: header.action = Action::overwrite_if_exists; break;
+      default: scope.fail("append_action", "is not known");
     }
     if (message.has_append() && message.append_action() != core::HeaderValueOption::APPEND_IF_EXISTS_OR_ADD)
       scope.fail("append", "and append_action are both set");
@@ -281,19 +268,15 @@ Decoded<std::string> read_small_file(const std::string& path, std::size_t limit)
 
 std::string decode_data_source(const core::DataSource& message, Scope& scope) {
   switch (message.specifier_case()) {
-    case core::DataSource::kInlineString:
-      return message.inline_string();
-    case core::DataSource::kInlineBytes:
-      return message.inline_bytes();
+    case core::DataSource::kInlineString: return message.inline_string();
+    case core::DataSource::kInlineBytes: return message.inline_bytes();
     case core::DataSource::kFilename: {
       auto bytes = read_small_file(message.filename());
       if (bytes) return *std::move(bytes);
       scope.fail("filename", bytes.error().message);
       return {};
     }
-    default:
-      scope.fail("has no content that is supported");
-      return {};
+    default: scope.fail("has no content that is supported"); return {};
   }
 }
 

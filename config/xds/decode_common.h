@@ -40,7 +40,8 @@ Cidr decode_cidr(const envoy::config::core::v3::CidrRange& message, Scope& scope
 Regex decode_regex(const envoy::type::matcher::v3::RegexMatcher& message, Scope& scope);
 StringMatcher decode_string_matcher(const envoy::type::matcher::v3::StringMatcher& message, Scope& scope);
 HeaderMatcher decode_header_matcher(const envoy::config::route::v3::HeaderMatcher& message, Scope& scope);
-QueryParameterMatcher decode_query_parameter_matcher(const envoy::config::route::v3::QueryParameterMatcher& message, Scope& scope);
+QueryParameterMatcher decode_query_parameter_matcher(const envoy::config::route::v3::QueryParameterMatcher& message,
+                                                     Scope& scope);
 
 /// 0 … 100.
 double decode_percent(const envoy::type::v3::FractionalPercent& message, Scope& scope);
@@ -48,7 +49,8 @@ double decode_percent(const envoy::type::v3::Percent& message, Scope& scope);
 
 using HeaderValueOptions = google::protobuf::RepeatedPtrField<envoy::config::core::v3::HeaderValueOption>;
 using Strings = google::protobuf::RepeatedPtrField<std::string>;
-std::vector<HeaderToAdd> decode_headers_to_add(const HeaderValueOptions& messages, std::string_view field, Scope& scope);
+std::vector<HeaderToAdd> decode_headers_to_add(const HeaderValueOptions& messages, std::string_view field,
+                                               Scope& scope);
 std::vector<std::string> decode_headers_to_remove(const Strings& names, std::string_view field, Scope& scope);
 /// A header's name in lower case; a problem when it is no token (RFC 9110) and no pseudo-header.
 std::string decode_header_name(std::string_view name, Scope& scope);

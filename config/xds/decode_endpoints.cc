@@ -19,16 +19,11 @@ constexpr std::uint32_t max_priority = 128;
 
 HealthStatus decode_health(core::HealthStatus status) {
   switch (status) {
-    case core::UNHEALTHY:
-      return HealthStatus::unhealthy;
-    case core::DRAINING:
-      return HealthStatus::draining;
-    case core::TIMEOUT:
-      return HealthStatus::timeout;
-    case core::DEGRADED:
-      return HealthStatus::degraded;
-    default:
-      return HealthStatus::healthy;
+    case core::UNHEALTHY: return HealthStatus::unhealthy;
+    case core::DRAINING: return HealthStatus::draining;
+    case core::TIMEOUT: return HealthStatus::timeout;
+    case core::DEGRADED: return HealthStatus::degraded;
+    default: return HealthStatus::healthy;
   }
 }
 
@@ -47,10 +42,13 @@ Endpoint decode_endpoint(const endpoint::LbEndpoint& message, bool names, Scope&
     const Scope::Field at(scope, "address");
     const auto& socket = host.address().socket_address();
     if (names && host.address().has_socket_address()) {
-      if (socket.address().empty() || socket.address().size() > 253) scope.fail("socket_address.address", "is no host name");
-      if (socket.port_value() > 65535) scope.fail("socket_address.port_value", fmt::format("{} is no port", socket.port_value()));
+      if (socket.address().empty() || socket.address().size() > 253)
+        scope.fail("socket_address.address", "is no host name");
+      if (socket.port_value() > 65535)
+        scope.fail("socket_address.port_value", fmt::format("{} is no port", socket.port_value()));
       out.hostname = socket.address();
-      out.address = Address(IpAddress::parse(socket.address()).value_or(IpAddress()), static_cast<std::uint16_t>(socket.port_value()));
+      out.address = Address(IpAddress::parse(socket.address()).value_or(IpAddress()),
+                            static_cast<std::uint16_t>(socket.port_value()));
     } else {
       out.hostname = host.hostname();
       out.address = decode_address(host.address(), scope);
@@ -85,7 +83,8 @@ LocalityEndpoints decode_locality(const endpoint::LocalityLbEndpoints& message, 
 
 }  // namespace
 
-std::shared_ptr<const LoadAssignment> decode_load_assignment(const endpoint::ClusterLoadAssignment& message, bool names, Scope& scope) {
+std::shared_ptr<const LoadAssignment> decode_load_assignment(const endpoint::ClusterLoadAssignment& message, bool names,
+                                                             Scope& scope) {
   auto out = std::make_shared<LoadAssignment>();
   if (message.policy().has_overprovisioning_factor()) {
     out->overprovisioning_factor = message.policy().overprovisioning_factor().value();

@@ -10,8 +10,9 @@ class ClusterLoadAssignment;
 
 namespace clew {
 
-/// names: host names stand for addresses (DNS clusters): they go to Endpoint::hostname, and only the port of address counts.
-std::shared_ptr<const LoadAssignment> decode_load_assignment(const envoy::config::endpoint::v3::ClusterLoadAssignment& message, bool names,
-                                                             Scope& scope);
+/// names: host names stand for addresses (DNS clusters): they go to Endpoint::hostname, and only the port of address
+/// counts.
+std::shared_ptr<const LoadAssignment> decode_load_assignment(
+    const envoy::config::endpoint::v3::ClusterLoadAssignment& message, bool names, Scope& scope);
 
 }  // namespace clew

@@ -68,30 +68,16 @@ void decode_identity(const Message& message, Scope& scope, HttpConnectionManager
   using Cert = HttpConnectionManager::ForwardClientCert;
   if (!message.server_name().empty()) out.server_name = message.server_name();
   switch (message.server_header_transformation()) {
-    case Message::APPEND_IF_ABSENT:
-      out.server_header = Header::append_if_absent;
-      break;
-    case Message::PASS_THROUGH:
-      out.server_header = Header::pass_through;
-      break;
-    default:
-      out.server_header = Header::overwrite;
+    case Message::APPEND_IF_ABSENT: out.server_header = Header::append_if_absent; break;
+    case Message::PASS_THROUGH: out.server_header = Header::pass_through; break;
+    default: out.server_header = Header::overwrite;
   }
   switch (message.forward_client_cert_details()) {
-    case Message::FORWARD_ONLY:
-      out.forward_client_cert = Cert::forward_only;
-      break;
-    case Message::APPEND_FORWARD:
-      out.forward_client_cert = Cert::append_forward;
-      break;
-    case Message::SANITIZE_SET:
-      out.forward_client_cert = Cert::sanitize_set;
-      break;
-    case Message::ALWAYS_FORWARD_ONLY:
-      out.forward_client_cert = Cert::always_forward_only;
-      break;
-    default:
-      out.forward_client_cert = Cert::sanitize;
+    case Message::FORWARD_ONLY: out.forward_client_cert = Cert::forward_only; break;
+    case Message::APPEND_FORWARD: out.forward_client_cert = Cert::append_forward; break;
+    case Message::SANITIZE_SET: out.forward_client_cert = Cert::sanitize_set; break;
+    case Message::ALWAYS_FORWARD_ONLY: out.forward_client_cert = Cert::always_forward_only; break;
+    default: out.forward_client_cert = Cert::sanitize;
   }
   const auto& details = message.set_current_client_cert_details();
   out.client_cert_details = {details.subject().value(), details.cert(), details.chain(), details.dns(), details.uri()};
@@ -104,7 +90,8 @@ void decode_identity(const Message& message, Scope& scope, HttpConnectionManager
   }
   out.via = message.via();
   for (const auto* text : {&message.server_name(), &message.via()})
-    if (text->find_first_of(std::string_view("\0\r\n", 3)) != std::string::npos) scope.fail("server_name", "or via has a line break in it");
+    if (text->find_first_of(std::string_view("\0\r\n", 3)) != std::string::npos)
+      scope.fail("server_name", "or via has a line break in it");
   out.append_x_forwarded_port = message.append_x_forwarded_port();
 }
 
@@ -116,19 +103,13 @@ void decode_request_rules(const Message& message, Scope& scope, HttpConnectionMa
   out.normalize_path = message.normalize_path().value();
   out.merge_slashes = message.merge_slashes();
   switch (message.path_with_escaped_slashes_action()) {
-    case Message::REJECT_REQUEST:
-      out.escaped_slashes = Slashes::reject;
-      break;
-    case Message::UNESCAPE_AND_REDIRECT:
-      out.escaped_slashes = Slashes::unescape_and_redirect;
-      break;
-    case Message::UNESCAPE_AND_FORWARD:
-      out.escaped_slashes = Slashes::unescape_and_forward;
-      break;
-    default:
-      out.escaped_slashes = Slashes::keep_unchanged;
+    case Message::REJECT_REQUEST: out.escaped_slashes = Slashes::reject; break;
+    case Message::UNESCAPE_AND_REDIRECT: out.escaped_slashes = Slashes::unescape_and_redirect; break;
+    case Message::UNESCAPE_AND_FORWARD: out.escaped_slashes = Slashes::unescape_and_forward; break;
+    default: out.escaped_slashes = Slashes::keep_unchanged;
   }
-  if (message.strip_matching_host_port() && message.strip_any_host_port()) scope.fail("strip_any_host_port", "and strip_matching_host_port are both set");
+  if (message.strip_matching_host_port() && message.strip_any_host_port())
+    scope.fail("strip_any_host_port", "and strip_matching_host_port are both set");
   if (message.strip_matching_host_port()) out.strip_port = HttpConnectionManager::StripPort::matching;
   if (message.strip_any_host_port()) out.strip_port = HttpConnectionManager::StripPort::any;
   out.strip_trailing_host_dot = message.strip_trailing_host_dot();
@@ -143,18 +124,23 @@ void decode_times(const Message& message, Scope& scope, HttpConnectionManager& o
     const Scope::Field in(scope, field);
     into = decode_duration(value, scope);
   };
-  duration(message.has_stream_idle_timeout(), message.stream_idle_timeout(), "stream_idle_timeout", out.stream_idle_timeout);
+  duration(message.has_stream_idle_timeout(), message.stream_idle_timeout(), "stream_idle_timeout",
+           out.stream_idle_timeout);
   duration(message.has_request_timeout(), message.request_timeout(), "request_timeout", out.request_timeout);
-  duration(message.has_request_headers_timeout(), message.request_headers_timeout(), "request_headers_timeout", out.request_headers_timeout);
+  duration(message.has_request_headers_timeout(), message.request_headers_timeout(), "request_headers_timeout",
+           out.request_headers_timeout);
   duration(message.has_drain_timeout(), message.drain_timeout(), "drain_timeout", out.drain_timeout);
   const Scope::Field in(scope, "common_http_protocol_options");
   const auto& common = message.common_http_protocol_options();
-  const auto optional = [&](bool set, const google::protobuf::Duration& value, std::string_view field, std::optional<Duration>& into) {
+  const auto optional = [&](bool set, const google::protobuf::Duration& value, std::string_view field,
+                            std::optional<Duration>& into) {
     if (set) duration(true, value, field, into.emplace());
   };
   optional(common.has_idle_timeout(), common.idle_timeout(), "idle_timeout", out.idle_timeout);
-  optional(common.has_max_connection_duration(), common.max_connection_duration(), "max_connection_duration", out.max_connection_duration);
-  optional(common.has_max_stream_duration(), common.max_stream_duration(), "max_stream_duration", out.max_stream_duration);
+  optional(common.has_max_connection_duration(), common.max_connection_duration(), "max_connection_duration",
+           out.max_connection_duration);
+  optional(common.has_max_stream_duration(), common.max_stream_duration(), "max_stream_duration",
+           out.max_stream_duration);
 }
 
 void decode_limits(const Message& message, Scope& scope, HttpConnectionManager& out) {
@@ -167,16 +153,12 @@ void decode_limits(const Message& message, Scope& scope, HttpConnectionManager& 
   if (common.has_max_headers_count()) out.max_headers_count = common.max_headers_count().value();
   if (out.max_headers_count == 0 || out.max_headers_count > max_headers_count)
     scope.fail("max_headers_count", fmt::format("must be from 1 to {}", max_headers_count));
-  if (common.has_max_requests_per_connection()) out.max_requests_per_connection = common.max_requests_per_connection().value();
+  if (common.has_max_requests_per_connection())
+    out.max_requests_per_connection = common.max_requests_per_connection().value();
   switch (common.headers_with_underscores_action()) {
-    case core::HttpProtocolOptions::REJECT_REQUEST:
-      out.headers_with_underscores = Underscores::reject_request;
-      break;
-    case core::HttpProtocolOptions::DROP_HEADER:
-      out.headers_with_underscores = Underscores::drop_header;
-      break;
-    default:
-      out.headers_with_underscores = Underscores::allow;
+    case core::HttpProtocolOptions::REJECT_REQUEST: out.headers_with_underscores = Underscores::reject_request; break;
+    case core::HttpProtocolOptions::DROP_HEADER: out.headers_with_underscores = Underscores::drop_header; break;
+    default: out.headers_with_underscores = Underscores::allow;
   }
 }
 
@@ -202,9 +184,11 @@ void decode_codecs(const Message& message, Scope& scope, HttpConnectionManager& 
       scope.fail("max_concurrent_streams", "must be from 1 to 2147483647");
   }
   if (http2.has_initial_stream_window_size())
-    out.initial_stream_window = decode_window(http2.initial_stream_window_size().value(), "initial_stream_window_size", scope);
+    out.initial_stream_window =
+        decode_window(http2.initial_stream_window_size().value(), "initial_stream_window_size", scope);
   if (http2.has_initial_connection_window_size())
-    out.initial_connection_window = decode_window(http2.initial_connection_window_size().value(), "initial_connection_window_size", scope);
+    out.initial_connection_window =
+        decode_window(http2.initial_connection_window_size().value(), "initial_connection_window_size", scope);
 }
 
 std::optional<HttpConnectionManager::Tracing> decode_tracing(const Message& message, Scope& scope) {
@@ -216,15 +200,19 @@ std::optional<HttpConnectionManager::Tracing> decode_tracing(const Message& mess
     const Scope::Field at(scope, field);
     into = decode_percent(value, scope);
   };
-  percent(message.tracing().has_client_sampling(), message.tracing().client_sampling(), "client_sampling", out.client_sampling);
-  percent(message.tracing().has_random_sampling(), message.tracing().random_sampling(), "random_sampling", out.random_sampling);
-  percent(message.tracing().has_overall_sampling(), message.tracing().overall_sampling(), "overall_sampling", out.overall_sampling);
+  percent(message.tracing().has_client_sampling(), message.tracing().client_sampling(), "client_sampling",
+          out.client_sampling);
+  percent(message.tracing().has_random_sampling(), message.tracing().random_sampling(), "random_sampling",
+          out.random_sampling);
+  percent(message.tracing().has_overall_sampling(), message.tracing().overall_sampling(), "overall_sampling",
+          out.overall_sampling);
   return out;
 }
 
 }  // namespace
 
-std::shared_ptr<const HttpConnectionManager> decode_http_connection_manager(const Message& message, DecodeContext& context, Scope& scope) {
+std::shared_ptr<const HttpConnectionManager> decode_http_connection_manager(const Message& message,
+                                                                            DecodeContext& context, Scope& scope) {
   auto out = std::make_shared<HttpConnectionManager>();
   out->stat_prefix = message.stat_prefix();
   if (message.stat_prefix().empty()) scope.fail("stat_prefix", "is empty");

@@ -19,7 +19,8 @@ namespace {
 
 constexpr const char* options_key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
-std::optional<Duration> optional_duration(bool set, const google::protobuf::Duration& message, std::string_view field, Scope& scope) {
+std::optional<Duration> optional_duration(bool set, const google::protobuf::Duration& message, std::string_view field,
+                                          Scope& scope) {
   if (!set) return std::nullopt;
   const Scope::Field in(scope, field);
   return decode_duration(message, scope);
@@ -28,9 +29,10 @@ std::optional<Duration> optional_duration(bool set, const google::protobuf::Dura
 void decode_common_options(const core::HttpProtocolOptions& message, Scope& scope, UpstreamHttpOptions& out) {
   const Scope::Field in(scope, "common_http_protocol_options");
   out.idle_timeout = optional_duration(message.has_idle_timeout(), message.idle_timeout(), "idle_timeout", scope);
-  out.max_connection_duration =
-      optional_duration(message.has_max_connection_duration(), message.max_connection_duration(), "max_connection_duration", scope);
-  if (message.has_max_requests_per_connection()) out.max_requests_per_connection = message.max_requests_per_connection().value();
+  out.max_connection_duration = optional_duration(message.has_max_connection_duration(),
+                                                  message.max_connection_duration(), "max_connection_duration", scope);
+  if (message.has_max_requests_per_connection())
+    out.max_requests_per_connection = message.max_requests_per_connection().value();
   if (message.has_max_stream_duration()) scope.fail("max_stream_duration", "is a matter of routes");
 }
 
@@ -48,17 +50,22 @@ void decode_http2(const core::Http2ProtocolOptions& message, Scope& scope, Upstr
       scope.fail("max_concurrent_streams", "must be from 1 to 2147483647");
   }
   if (message.has_initial_stream_window_size())
-    out.initial_stream_window = decode_window(message.initial_stream_window_size().value(), "initial_stream_window_size", scope);
+    out.initial_stream_window =
+        decode_window(message.initial_stream_window_size().value(), "initial_stream_window_size", scope);
   if (message.has_initial_connection_window_size())
-    out.initial_connection_window = decode_window(message.initial_connection_window_size().value(), "initial_connection_window_size", scope);
+    out.initial_connection_window =
+        decode_window(message.initial_connection_window_size().value(), "initial_connection_window_size", scope);
   const auto& keepalive = message.connection_keepalive();
-  out.keepalive_interval = optional_duration(keepalive.has_interval(), keepalive.interval(), "connection_keepalive.interval", scope);
-  out.keepalive_timeout = optional_duration(keepalive.has_timeout(), keepalive.timeout(), "connection_keepalive.timeout", scope);
+  out.keepalive_interval =
+      optional_duration(keepalive.has_interval(), keepalive.interval(), "connection_keepalive.interval", scope);
+  out.keepalive_timeout =
+      optional_duration(keepalive.has_timeout(), keepalive.timeout(), "connection_keepalive.timeout", scope);
 }
 
 void decode_options(const HttpOptions& message, AutoSni& automatic, Scope& scope, UpstreamHttpOptions& out) {
   decode_common_options(message.common_http_protocol_options(), scope, out);
-  automatic = {message.upstream_http_protocol_options().auto_sni(), message.upstream_http_protocol_options().auto_san_validation()};
+  automatic = {message.upstream_http_protocol_options().auto_sni(),
+               message.upstream_http_protocol_options().auto_san_validation()};
   switch (message.upstream_protocol_options_case()) {
     case HttpOptions::kExplicitHttpConfig: {
       const Scope::Field in(scope, "explicit_http_config");
@@ -78,8 +85,7 @@ void decode_options(const HttpOptions& message, AutoSni& automatic, Scope& scope
       decode_http2(message.use_downstream_protocol_config().http2_protocol_options(), scope, out);
       break;
     }
-    default:
-      scope.fail("says neither explicit_http_config nor use_downstream_protocol_config");
+    default: scope.fail("says neither explicit_http_config nor use_downstream_protocol_config");
   }
 }
 
@@ -99,12 +105,15 @@ std::uint32_t decode_window(std::uint32_t size, std::string_view field, Scope& s
   return size;
 }
 
-UpstreamHttpOptions decode_upstream_http(const envoy::config::cluster::v3::Cluster& message, AutoSni& automatic, Scope& scope) {
+UpstreamHttpOptions decode_upstream_http(const envoy::config::cluster::v3::Cluster& message, AutoSni& automatic,
+                                         Scope& scope) {
   UpstreamHttpOptions out;
-  if (message.has_max_requests_per_connection()) out.max_requests_per_connection = message.max_requests_per_connection().value();
+  if (message.has_max_requests_per_connection())
+    out.max_requests_per_connection = message.max_requests_per_connection().value();
   const auto& extensions = message.typed_extension_protocol_options();
   for (const auto& [name, unused] : extensions)
-    if (name != options_key) scope.fail("typed_extension_protocol_options", fmt::format("«{}» is not supported", printable(name)));
+    if (name != options_key)
+      scope.fail("typed_extension_protocol_options", fmt::format("«{}» is not supported", printable(name)));
   if (const auto it = extensions.find(options_key); it != extensions.end()) {
     const Scope::Field in(scope, "typed_extension_protocol_options", std::string_view(options_key));
     auto options = unpack(it->second);
@@ -116,13 +125,15 @@ UpstreamHttpOptions decode_upstream_http(const envoy::config::cluster::v3::Clust
   }
   // The older form.
   decode_common_options(message.common_http_protocol_options(), scope, out);
-  automatic = {message.upstream_http_protocol_options().auto_sni(), message.upstream_http_protocol_options().auto_san_validation()};
+  automatic = {message.upstream_http_protocol_options().auto_sni(),
+               message.upstream_http_protocol_options().auto_san_validation()};
   decode_http1(message.http_protocol_options(), scope, out);
   if (message.has_http2_protocol_options()) {
     out.protocol = Protocol::http2;
     decode_http2(message.http2_protocol_options(), scope, out);
   }
-  if (message.protocol_selection() == envoy::config::cluster::v3::Cluster::USE_DOWNSTREAM_PROTOCOL) out.protocol = Protocol::downstream;
+  if (message.protocol_selection() == envoy::config::cluster::v3::Cluster::USE_DOWNSTREAM_PROTOCOL)
+    out.protocol = Protocol::downstream;
   return out;
 }
 

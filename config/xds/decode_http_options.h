@@ -11,7 +11,8 @@
 namespace clew {
 
 /// From typed_extension_protocol_options, or the deprecated fields of the cluster. automatic: what it says of TLS.
-UpstreamHttpOptions decode_upstream_http(const envoy::config::cluster::v3::Cluster& message, AutoSni& automatic, Scope& scope);
+UpstreamHttpOptions decode_upstream_http(const envoy::config::cluster::v3::Cluster& message, AutoSni& automatic,
+                                         Scope& scope);
 
 /// Whether a header_key_format keeps the case of header names.
 bool decode_preserve_case(const envoy::config::core::v3::Http1ProtocolOptions& message, Scope& scope);

@@ -47,7 +47,8 @@ std::uint16_t decode_port(std::uint32_t port, std::string_view field, Scope& sco
 FilterChainMatch decode_match(const listener::FilterChainMatch& message, Scope& scope) {
   const Scope::Field in(scope, "filter_chain_match");
   FilterChainMatch out;
-  if (message.has_destination_port()) out.destination_port = decode_port(message.destination_port().value(), "destination_port", scope);
+  if (message.has_destination_port())
+    out.destination_port = decode_port(message.destination_port().value(), "destination_port", scope);
   const auto ranges = [&](const auto& messages, std::string_view field, std::vector<Cidr>& into) {
     for (int i = 0; i < messages.size(); ++i) {
       const Scope::Field at(scope, field, static_cast<std::size_t>(i));
@@ -56,7 +57,8 @@ FilterChainMatch decode_match(const listener::FilterChainMatch& message, Scope& 
   };
   ranges(message.prefix_ranges(), "prefix_ranges", out.prefix_ranges);
   ranges(message.source_prefix_ranges(), "source_prefix_ranges", out.source_prefix_ranges);
-  for (const std::uint32_t port : message.source_ports()) out.source_ports.push_back(decode_port(port, "source_ports", scope));
+  for (const std::uint32_t port : message.source_ports())
+    out.source_ports.push_back(decode_port(port, "source_ports", scope));
   for (const auto& name : message.server_names()) {
     if (name.empty() || name.find('*', 1) != std::string::npos || (name[0] == '*' && !name.starts_with("*.")))
       scope.fail("server_names", fmt::format("«{}» is neither a name nor *.NAME", printable(name)));
@@ -94,7 +96,8 @@ void decode_filters(const listener::FilterChain& message, DecodeContext& context
     if (!config) {
       scope.fail(config.error().message);
     } else if (decode_terminal(**config, context, scope, out) != (i + 1 == count)) {
-      scope.fail(fmt::format("{}: a chain ends with http_connection_manager or tcp_proxy, and there alone", printable(filter.name())));
+      scope.fail(fmt::format("{}: a chain ends with http_connection_manager or tcp_proxy, and there alone",
+                             printable(filter.name())));
     } else if (i + 1 < count) {
       auto made = context.filters.network_filter(filter.name(), **config);
       if (!made)
@@ -105,8 +108,8 @@ void decode_filters(const listener::FilterChain& message, DecodeContext& context
   }
 }
 
-std::shared_ptr<const FilterChain> decode_chain(const listener::FilterChain& message, DecodeContext& context, const Listener* previous,
-                                                Scope& scope) {
+std::shared_ptr<const FilterChain> decode_chain(const listener::FilterChain& message, DecodeContext& context,
+                                                const Listener* previous, Scope& scope) {
   auto out = std::make_shared<FilterChain>();
   const Scope::Object object(scope, metadata_object(message.metadata()));
   out->name = message.name();
@@ -130,7 +133,8 @@ std::shared_ptr<const FilterChain> decode_chain(const listener::FilterChain& mes
   return out;
 }
 
-void decode_chains(const Message& message, DecodeContext& context, const Listener* previous, Scope& scope, Listener& out) {
+void decode_chains(const Message& message, DecodeContext& context, const Listener* previous, Scope& scope,
+                   Listener& out) {
   std::map<std::string, std::string> matches;  // Envoy refuses chains that no connection could tell apart
   out.chains.reserve(static_cast<std::size_t>(message.filter_chains_size()));
   for (int i = 0; i < message.filter_chains_size() && scope.ok(); ++i) {
@@ -138,7 +142,8 @@ void decode_chains(const Message& message, DecodeContext& context, const Listene
     const auto& chain = message.filter_chains(i);
     out.chains.push_back(decode_chain(chain, context, previous, scope));
     const auto [other, added] = matches.emplace(stable_bytes(chain.filter_chain_match()), chain.name());
-    if (!added) scope.fail("filter_chain_match", fmt::format("is the same as that of chain «{}»", printable(other->second)));
+    if (!added)
+      scope.fail("filter_chain_match", fmt::format("is the same as that of chain «{}»", printable(other->second)));
   }
   if (message.has_default_filter_chain()) {
     const Scope::Field in(scope, "default_filter_chain");
@@ -173,10 +178,10 @@ PortPredicate decode_predicate(const listener::ListenerFilterChainMatchPredicate
     }
     case Predicate::kNotMatch: {
       const Scope::Field in(scope, "not_match");
-      return {PortPredicate::Not{std::make_shared<const PortPredicate>(decode_predicate(message.not_match(), depth + 1, scope))}};
+      return {PortPredicate::Not{
+          std::make_shared<const PortPredicate>(decode_predicate(message.not_match(), depth + 1, scope))}};
     }
-    case Predicate::kAnyMatch:
-      return {PortPredicate::Any{}};
+    case Predicate::kAnyMatch: return {PortPredicate::Any{}};
     case Predicate::kDestinationPortRange: {
       const Scope::Field in(scope, "destination_port_range");
       const auto& range = message.destination_port_range();
@@ -184,9 +189,7 @@ PortPredicate decode_predicate(const listener::ListenerFilterChainMatchPredicate
         scope.fail(fmt::format("[{}, {}) is no range of ports", range.start(), range.end()));
       return {PortPredicate::Range{static_cast<std::uint32_t>(range.start()), static_cast<std::uint32_t>(range.end())}};
     }
-    default:
-      scope.fail("says nothing");
-      return {};
+    default: scope.fail("says nothing"); return {};
   }
 }
 
@@ -249,12 +252,14 @@ void decode_settings(const Message& message, Scope& scope, Listener& out) {
                   : message.traffic_direction() == envoy::config::core::v3::OUTBOUND ? TrafficDirection::outbound
                                                                                      : TrafficDirection::unspecified;
   if (message.has_per_connection_buffer_limit_bytes())
-    out.connection_buffer_limit = std::clamp(message.per_connection_buffer_limit_bytes().value(), min_buffer, max_buffer);
+    out.connection_buffer_limit =
+        std::clamp(message.per_connection_buffer_limit_bytes().value(), min_buffer, max_buffer);
 }
 
 }  // namespace
 
-Decoded<std::shared_ptr<const Listener>> decode_listener(const Message& message, DecodeContext& context, const Listener* previous) {
+Decoded<std::shared_ptr<const Listener>> decode_listener(const Message& message, DecodeContext& context,
+                                                         const Listener* previous) {
   Scope scope("listener " + printable(message.name()));
   check_fields(message, scope);
   const Scope::Object object(scope, metadata_object(message.metadata()));

@@ -43,29 +43,28 @@ PathMatch decode_path(const route::RouteMatch& message, Scope& scope) {
   using Kind = PathMatch::Kind;
   const bool fold = message.has_case_sensitive() && !message.case_sensitive().value();
   switch (message.path_specifier_case()) {
-    case route::RouteMatch::kPrefix:
-      return {Kind::prefix, message.prefix(), std::nullopt, !fold};
-    case route::RouteMatch::kPath:
-      return {Kind::exact, message.path(), std::nullopt, !fold};
+    case route::RouteMatch::kPrefix: return {Kind::prefix, message.prefix(), std::nullopt, !fold};
+    case route::RouteMatch::kPath: return {Kind::exact, message.path(), std::nullopt, !fold};
     case route::RouteMatch::kPathSeparatedPrefix: {
       const std::string& prefix = message.path_separated_prefix();
-      if (prefix.size() < 2 || prefix.front() != '/' || prefix.back() == '/' || prefix.find_first_of("?#") != std::string::npos)
-        scope.fail("path_separated_prefix", fmt::format("«{}» must begin with / and not end with it", printable(prefix)));
+      if (prefix.size() < 2 || prefix.front() != '/' || prefix.back() == '/' ||
+          prefix.find_first_of("?#") != std::string::npos)
+        scope.fail("path_separated_prefix",
+                   fmt::format("«{}» must begin with / and not end with it", printable(prefix)));
       return {Kind::separated_prefix, prefix, std::nullopt, !fold};
     }
     case route::RouteMatch::kSafeRegex: {
       const Scope::Field in(scope, "safe_regex");
       return {Kind::regex, {}, decode_regex(message.safe_regex(), scope), true};  // case_sensitive has no effect on it
     }
-    default:
-      scope.fail("says nothing of the path");
-      return {};
+    default: scope.fail("says nothing of the path"); return {};
   }
 }
 
 DirectResponse decode_direct(const route::DirectResponseAction& message, std::size_t limit, Scope& scope) {
   const Scope::Field in(scope, "direct_response");
-  if (message.status() < 200 || message.status() > 599) scope.fail("status", fmt::format("{} is no status of a response", message.status()));
+  if (message.status() < 200 || message.status() > 599)
+    scope.fail("status", fmt::format("{} is no status of a response", message.status()));
   DirectResponse out{message.status(), {}};
   if (message.has_body()) {
     const Scope::Field body(scope, "body");
@@ -96,17 +95,12 @@ Route decode_one(const route::Route& message, Limits limits, DecodeContext& cont
     }
   }
   switch (message.action_case()) {
-    case route::Route::kRoute:
-      out.action = decode_forward(message.route(), scope);
-      break;
-    case route::Route::kRedirect:
-      out.action = decode_redirect(message.redirect(), scope);
-      break;
+    case route::Route::kRoute: out.action = decode_forward(message.route(), scope); break;
+    case route::Route::kRedirect: out.action = decode_redirect(message.redirect(), scope); break;
     case route::Route::kDirectResponse:
       out.action = decode_direct(message.direct_response(), limits.body, scope);
       break;
-    default:
-      scope.fail("has no action");
+    default: scope.fail("has no action");
   }
   out.header_mutations = decode_header_mutations(message, scope);
   out.decorator_operation = message.decorator().operation();
@@ -117,12 +111,9 @@ Route decode_one(const route::Route& message, Limits limits, DecodeContext& cont
 
 VirtualHost::RequireTls decode_require_tls(route::VirtualHost::TlsRequirementType type) {
   switch (type) {
-    case route::VirtualHost::EXTERNAL_ONLY:
-      return VirtualHost::RequireTls::external_only;
-    case route::VirtualHost::ALL:
-      return VirtualHost::RequireTls::all;
-    default:
-      return VirtualHost::RequireTls::none;
+    case route::VirtualHost::EXTERNAL_ONLY: return VirtualHost::RequireTls::external_only;
+    case route::VirtualHost::ALL: return VirtualHost::RequireTls::all;
+    default: return VirtualHost::RequireTls::none;
   }
 }
 
@@ -134,8 +125,10 @@ VirtualHost decode_host(const route::VirtualHost& message, Limits limits, Decode
   for (int i = 0; i < message.domains_size(); ++i) {
     const std::string& domain = message.domains(i);
     const std::size_t star = domain.find('*');
-    const bool inside = star != std::string::npos && (domain.find('*', star + 1) != std::string::npos || (star != 0 && star + 1 != domain.size()));
-    if (domain.empty() || inside) scope.fail("domains", fmt::format("«{}» is neither a name nor one with a * at an end", printable(domain)));
+    const bool inside = star != std::string::npos &&
+                        (domain.find('*', star + 1) != std::string::npos || (star != 0 && star + 1 != domain.size()));
+    if (domain.empty() || inside)
+      scope.fail("domains", fmt::format("«{}» is neither a name nor one with a * at an end", printable(domain)));
     out.domains.push_back(domain);
   }
   out.routes.reserve(static_cast<std::size_t>(message.routes_size()));
@@ -153,7 +146,8 @@ VirtualHost decode_host(const route::VirtualHost& message, Limits limits, Decode
 
 }  // namespace
 
-std::shared_ptr<const RouteTable> decode_routes(const route::RouteConfiguration& message, DecodeContext& context, Scope& scope) {
+std::shared_ptr<const RouteTable> decode_routes(const route::RouteConfiguration& message, DecodeContext& context,
+                                                Scope& scope) {
   auto out = std::make_shared<RouteTable>();
   out->name = message.name();
   Limits limits{4096};  // Envoy's default
@@ -167,11 +161,13 @@ std::shared_ptr<const RouteTable> decode_routes(const route::RouteConfiguration&
   out->header_mutations = decode_header_mutations(message, scope);
   out->ignore_port_in_host = message.ignore_port_in_host_matching();
   out->filter_config = decode_filter_configs(message.typed_per_filter_config(), context, scope);
-  if (const auto twice = out->finish()) scope.fail("virtual_hosts", fmt::format("the domain «{}» is there twice", printable(*twice)));
+  if (const auto twice = out->finish())
+    scope.fail("virtual_hosts", fmt::format("the domain «{}» is there twice", printable(*twice)));
   return out;
 }
 
-Decoded<std::shared_ptr<const RouteTable>> decode_route_table(const route::RouteConfiguration& message, DecodeContext& context) {
+Decoded<std::shared_ptr<const RouteTable>> decode_route_table(const route::RouteConfiguration& message,
+                                                              DecodeContext& context) {
   Scope scope("route " + printable(message.name()));
   check_fields(message, scope);
   const Scope::Object object(scope, metadata_object(message.metadata()));

@@ -9,8 +9,8 @@
 
 namespace clew {
 
-std::shared_ptr<const RouteTable> decode_routes(const envoy::config::route::v3::RouteConfiguration& message, DecodeContext& context,
-                                                Scope& scope);
+std::shared_ptr<const RouteTable> decode_routes(const envoy::config::route::v3::RouteConfiguration& message,
+                                                DecodeContext& context, Scope& scope);
 
 /// The action of a route that forwards (decode_route_action.cc).
 ForwardAction decode_forward(const envoy::config::route::v3::RouteAction& message, Scope& scope);

@@ -19,7 +19,8 @@ namespace {
 constexpr std::uint64_t max_total_weight = 0xffffffff;
 constexpr std::int64_t max_host_selections = 100;
 
-std::optional<Duration> optional_duration(bool set, const google::protobuf::Duration& message, std::string_view field, Scope& scope) {
+std::optional<Duration> optional_duration(bool set, const google::protobuf::Duration& message, std::string_view field,
+                                          Scope& scope) {
   if (!set) return std::nullopt;
   const Scope::Field in(scope, field);
   return decode_duration(message, scope);
@@ -38,7 +39,8 @@ void decode_clusters(const route::RouteAction& message, Scope& scope, ForwardAct
     const Scope::Field at(scope, "clusters", static_cast<std::size_t>(i));
     const auto& entry = weighted.clusters(i);
     if (entry.name().empty()) scope.fail("name", "is empty");
-    out.clusters.push_back({entry.name(), entry.weight().value(), decode_header_mutations(entry, scope), entry.host_rewrite_literal()});
+    out.clusters.push_back(
+        {entry.name(), entry.weight().value(), decode_header_mutations(entry, scope), entry.host_rewrite_literal()});
     out.total_weight += entry.weight().value();
   }
   if (out.total_weight == 0 || out.total_weight > max_total_weight)
@@ -62,17 +64,20 @@ void decode_rewrites(const route::RouteAction& message, Scope& scope, ForwardAct
       scope.fail("substitution", printable(error));
     if (!out.prefix_rewrite.empty()) scope.fail("and prefix_rewrite are both set");
   }
-  if (message.host_rewrite_specifier_case() == route::RouteAction::kHostRewriteLiteral) out.host_rewrite = message.host_rewrite_literal();
+  if (message.host_rewrite_specifier_case() == route::RouteAction::kHostRewriteLiteral)
+    out.host_rewrite = message.host_rewrite_literal();
   out.append_x_forwarded_host = message.append_x_forwarded_host();
 }
 
 void decode_timeouts(const route::RouteAction& message, Scope& scope, ForwardAction& out) {
   out.timeout = optional_duration(message.has_timeout(), message.timeout(), "timeout", scope);
   out.idle_timeout = optional_duration(message.has_idle_timeout(), message.idle_timeout(), "idle_timeout", scope);
-  out.grpc_timeout_max = optional_duration(message.has_max_grpc_timeout(), message.max_grpc_timeout(), "max_grpc_timeout", scope);
+  out.grpc_timeout_max =
+      optional_duration(message.has_max_grpc_timeout(), message.max_grpc_timeout(), "max_grpc_timeout", scope);
   const Scope::Field in(scope, "max_stream_duration");
   const auto& limit = message.max_stream_duration();
-  out.max_stream_duration = optional_duration(limit.has_max_stream_duration(), limit.max_stream_duration(), "max_stream_duration", scope);
+  out.max_stream_duration =
+      optional_duration(limit.has_max_stream_duration(), limit.max_stream_duration(), "max_stream_duration", scope);
   if (limit.has_grpc_timeout_header_max())
     out.grpc_timeout_max = optional_duration(true, limit.grpc_timeout_header_max(), "grpc_timeout_header_max", scope);
 }
@@ -88,8 +93,10 @@ HashPolicy decode_hash_policy(const route::RouteAction::HashPolicy& message, Sco
     case Policy::kCookie: {
       const Scope::Field in(scope, "cookie");
       const auto& cookie = message.cookie();
-      HashPolicy::Cookie out{cookie.name(), optional_duration(cookie.has_ttl(), cookie.ttl(), "ttl", scope), cookie.path(), {}};
-      if (cookie.name().empty() || cookie.name().find_first_of("=;, \t\r\n") != std::string::npos) scope.fail("name", "is no cookie name");
+      HashPolicy::Cookie out{
+          cookie.name(), optional_duration(cookie.has_ttl(), cookie.ttl(), "ttl", scope), cookie.path(), {}};
+      if (cookie.name().empty() || cookie.name().find_first_of("=;, \t\r\n") != std::string::npos)
+        scope.fail("name", "is no cookie name");
       for (const auto& attribute : cookie.attributes()) {
         if ((attribute.name() + attribute.value()).find_first_of(";\r\n") != std::string::npos)
           scope.fail("attributes", "would break the cookie");
@@ -104,9 +111,7 @@ HashPolicy decode_hash_policy(const route::RouteAction::HashPolicy& message, Sco
     case Policy::kQueryParameter:
       if (message.query_parameter().name().empty()) scope.fail("query_parameter.name", "is empty");
       return {HashPolicy::QueryParameter{message.query_parameter().name()}, terminal};
-    default:
-      scope.fail("is no hash that is supported");
-      return {HashPolicy::SourceIp{}, terminal};
+    default: scope.fail("is no hash that is supported"); return {HashPolicy::SourceIp{}, terminal};
   }
 }
 
@@ -122,12 +127,9 @@ Mirror decode_mirror(const route::RouteAction::RequestMirrorPolicy& message, Sco
 
 std::uint32_t not_found_status(route::RouteAction::ClusterNotFoundResponseCode code) {
   switch (code) {
-    case route::RouteAction::NOT_FOUND:
-      return 404;
-    case route::RouteAction::INTERNAL_SERVER_ERROR:
-      return 500;
-    default:
-      return 503;
+    case route::RouteAction::NOT_FOUND: return 404;
+    case route::RouteAction::INTERNAL_SERVER_ERROR: return 500;
+    default: return 503;
   }
 }
 
@@ -135,8 +137,8 @@ void decode_back_off(const route::RetryPolicy::RetryBackOff& message, Scope& sco
   const Scope::Field in(scope, "retry_back_off");
   if (const auto base = optional_duration(message.has_base_interval(), message.base_interval(), "base_interval", scope))
     out.base_interval = std::max(*base, Duration(std::chrono::milliseconds(1)));  // as in Envoy
-  out.max_interval =
-      optional_duration(message.has_max_interval(), message.max_interval(), "max_interval", scope).value_or(out.base_interval * 10);
+  out.max_interval = optional_duration(message.has_max_interval(), message.max_interval(), "max_interval", scope)
+                         .value_or(out.base_interval * 10);
   if (out.max_interval < out.base_interval) scope.fail("max_interval", "is below base_interval");
 }
 
@@ -148,10 +150,11 @@ RetryPolicy decode_retry_policy(const route::RetryPolicy& message, Scope& scope)
   out.on = parse_retry_on(message.retry_on());
   if (message.has_num_retries()) out.num_retries = message.num_retries().value();
   out.per_try_timeout =
-      optional_duration(message.has_per_try_timeout(), message.per_try_timeout(), "per_try_timeout", scope).value_or(Duration::zero());
-  out.per_try_idle_timeout =
-      optional_duration(message.has_per_try_idle_timeout(), message.per_try_idle_timeout(), "per_try_idle_timeout", scope)
+      optional_duration(message.has_per_try_timeout(), message.per_try_timeout(), "per_try_timeout", scope)
           .value_or(Duration::zero());
+  out.per_try_idle_timeout = optional_duration(message.has_per_try_idle_timeout(), message.per_try_idle_timeout(),
+                                               "per_try_idle_timeout", scope)
+                                 .value_or(Duration::zero());
   out.retriable_status_codes.assign(message.retriable_status_codes().begin(), message.retriable_status_codes().end());
   for (int i = 0; i < message.retriable_headers_size(); ++i) {
     const Scope::Field at(scope, "retriable_headers", static_cast<std::size_t>(i));
@@ -170,7 +173,8 @@ RetryPolicy decode_retry_policy(const route::RetryPolicy& message, Scope& scope)
   }
   if (message.host_selection_retry_max_attempts() < 0) scope.fail("host_selection_retry_max_attempts", "is below 0");
   if (message.host_selection_retry_max_attempts() > 0)
-    out.host_selection_attempts = static_cast<std::uint32_t>(std::min(message.host_selection_retry_max_attempts(), max_host_selections));
+    out.host_selection_attempts =
+        static_cast<std::uint32_t>(std::min(message.host_selection_retry_max_attempts(), max_host_selections));
   return out;
 }
 
@@ -202,7 +206,8 @@ RedirectAction decode_redirect(const route::RedirectAction& message, Scope& scop
   const Scope::Field in(scope, "redirect");
   RedirectAction out;
   // All of it ends in a Location header.
-  for (const auto* text : {&message.scheme_redirect(), &message.host_redirect(), &message.path_redirect(), &message.prefix_rewrite()})
+  for (const auto* text :
+       {&message.scheme_redirect(), &message.host_redirect(), &message.path_redirect(), &message.prefix_rewrite()})
     if (std::any_of(text->begin(), text->end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }))
       scope.fail("has control characters");
   out.scheme = message.scheme_redirect();
@@ -210,27 +215,17 @@ RedirectAction decode_redirect(const route::RedirectAction& message, Scope& scop
   out.path = message.path_redirect();
   out.prefix_rewrite = message.prefix_rewrite();
   out.https = message.https_redirect();
-  if (message.port_redirect() > 65535) scope.fail("port_redirect", fmt::format("{} is no port", message.port_redirect()));
+  if (message.port_redirect() > 65535)
+    scope.fail("port_redirect", fmt::format("{} is no port", message.port_redirect()));
   if (message.port_redirect() != 0) out.port = static_cast<std::uint16_t>(message.port_redirect());
   out.strip_query = message.strip_query();
   switch (message.response_code()) {
-    case route::RedirectAction::MOVED_PERMANENTLY:
-      out.status = 301;
-      break;
-    case route::RedirectAction::FOUND:
-      out.status = 302;
-      break;
-    case route::RedirectAction::SEE_OTHER:
-      out.status = 303;
-      break;
-    case route::RedirectAction::TEMPORARY_REDIRECT:
-      out.status = 307;
-      break;
-    case route::RedirectAction::PERMANENT_REDIRECT:
-      out.status = 308;
-      break;
-    default:
-      scope.fail("response_code", "is not known");
+    case route::RedirectAction::MOVED_PERMANENTLY: out.status = 301; break;
+    case route::RedirectAction::FOUND: out.status = 302; break;
+    case route::RedirectAction::SEE_OTHER: out.status = 303; break;
+    case route::RedirectAction::TEMPORARY_REDIRECT: out.status = 307; break;
+    case route::RedirectAction::PERMANENT_REDIRECT: out.status = 308; break;
+    default: scope.fail("response_code", "is not known");
   }
   return out;
 }

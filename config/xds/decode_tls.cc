@@ -23,10 +23,8 @@ constexpr std::size_t max_alpn = 255;  // RFC 7301: one byte of length
 
 TlsParams::Version decode_version(tls::TlsParameters::TlsProtocol version) {
   switch (version) {
-    case tls::TlsParameters::TLSv1_2:
-      return TlsParams::Version::v1_2;
-    case tls::TlsParameters::TLSv1_3:
-      return TlsParams::Version::v1_3;
+    case tls::TlsParameters::TLSv1_2: return TlsParams::Version::v1_2;
+    case tls::TlsParameters::TLSv1_3: return TlsParams::Version::v1_3;
     default:  // others are refused by the field table
       return TlsParams::Version::automatic;
   }
@@ -60,7 +58,8 @@ std::string decode_secret_reference(const tls::SdsSecretConfig& message, DecodeC
     if (source.has_api_config_source()) {
       const Scope::Field api(scope, "api_config_source");
       const auto& services = source.api_config_source().grpc_services();
-      if (source.api_config_source().api_type() != core::ApiConfigSource::GRPC) scope.fail("api_type", "must be GRPC for secrets");
+      if (source.api_config_source().api_type() != core::ApiConfigSource::GRPC)
+        scope.fail("api_type", "must be GRPC for secrets");
       if (services.size() != 1 || services[0].envoy_grpc().cluster_name().empty())
         scope.fail("grpc_services", "must be one envoy_grpc service with a cluster_name");
       else
@@ -89,16 +88,11 @@ std::pair<std::string, std::string> decode_certificate(const tls::TlsCertificate
 
 SanMatcher::Type decode_san_type(tls::SubjectAltNameMatcher::SanType type) {
   switch (type) {
-    case tls::SubjectAltNameMatcher::EMAIL:
-      return SanMatcher::Type::email;
-    case tls::SubjectAltNameMatcher::DNS:
-      return SanMatcher::Type::dns;
-    case tls::SubjectAltNameMatcher::URI:
-      return SanMatcher::Type::uri;
-    case tls::SubjectAltNameMatcher::IP_ADDRESS:
-      return SanMatcher::Type::ip;
-    default:
-      return SanMatcher::Type::any;
+    case tls::SubjectAltNameMatcher::EMAIL: return SanMatcher::Type::email;
+    case tls::SubjectAltNameMatcher::DNS: return SanMatcher::Type::dns;
+    case tls::SubjectAltNameMatcher::URI: return SanMatcher::Type::uri;
+    case tls::SubjectAltNameMatcher::IP_ADDRESS: return SanMatcher::Type::ip;
+    default: return SanMatcher::Type::any;
   }
 }
 
@@ -112,7 +106,8 @@ void decode_names(const tls::CertificateValidationContext& message, Scope& scope
   }
   for (int i = 0; i < message.match_subject_alt_names_size(); ++i) {
     const Scope::Field in(scope, "match_subject_alt_names", static_cast<std::size_t>(i));
-    out.subject_alt_names.push_back({SanMatcher::Type::any, decode_string_matcher(message.match_subject_alt_names(i), scope)});
+    out.subject_alt_names.push_back(
+        {SanMatcher::Type::any, decode_string_matcher(message.match_subject_alt_names(i), scope)});
   }
   for (std::string hash : message.verify_certificate_hash()) {
     std::erase(hash, ':');
@@ -141,7 +136,8 @@ void decode_validation(const tls::CertificateValidationContext& message, Scope& 
 }
 
 /// What is checked of the peer, or nothing when nothing is.
-std::optional<TlsValidation> decode_validation(const tls::CommonTlsContext& message, DecodeContext& context, Scope& scope) {
+std::optional<TlsValidation> decode_validation(const tls::CommonTlsContext& message, DecodeContext& context,
+                                               Scope& scope) {
   TlsValidation out;
   switch (message.validation_context_type_case()) {
     case tls::CommonTlsContext::kValidationContext: {
@@ -165,8 +161,7 @@ std::optional<TlsValidation> decode_validation(const tls::CommonTlsContext& mess
       out.ca_secret = decode_secret_reference(combined.validation_context_sds_secret_config(), context, scope);
       break;
     }
-    default:
-      return std::nullopt;
+    default: return std::nullopt;
   }
   const bool trusts = !out.ca_secret.empty() || !out.inline_ca.empty();
   if (trusts || !out.certificate_hashes.empty() || !out.spki_hashes.empty()) return out;
@@ -179,7 +174,8 @@ void decode_common(const tls::CommonTlsContext& message, DecodeContext& context,
   const Scope::Field in(scope, "common_tls_context");
   decode_parameters(message.tls_params(), scope, out);
   for (const auto& name : message.alpn_protocols()) {
-    if (name.empty() || name.size() > max_alpn) scope.fail("alpn_protocols", fmt::format("«{}» is no protocol", printable(name)));
+    if (name.empty() || name.size() > max_alpn)
+      scope.fail("alpn_protocols", fmt::format("«{}» is no protocol", printable(name)));
     out.alpn.push_back(name);
   }
   for (int i = 0; i < message.tls_certificates_size(); ++i) {
@@ -188,7 +184,8 @@ void decode_common(const tls::CommonTlsContext& message, DecodeContext& context,
   }
   for (int i = 0; i < message.tls_certificate_sds_secret_configs_size(); ++i) {
     const Scope::Field at(scope, "tls_certificate_sds_secret_configs", static_cast<std::size_t>(i));
-    out.certificate_secrets.push_back(decode_secret_reference(message.tls_certificate_sds_secret_configs(i), context, scope));
+    out.certificate_secrets.push_back(
+        decode_secret_reference(message.tls_certificate_sds_secret_configs(i), context, scope));
   }
   out.validation = decode_validation(message, context, scope);
 }
@@ -197,7 +194,8 @@ void decode_common(const tls::CommonTlsContext& message, DecodeContext& context,
 template <class T>
 std::unique_ptr<T> socket_config(const core::TransportSocket& message, Scope& scope) {
   if (!message.has_typed_config()) {
-    if (message.name() != "envoy.transport_sockets.raw_buffer" && message.name() != "raw_buffer") scope.fail("typed_config", "is missing");
+    if (message.name() != "envoy.transport_sockets.raw_buffer" && message.name() != "raw_buffer")
+      scope.fail("typed_config", "is missing");
     return nullptr;
   }
   auto any = unpack(message.typed_config());
@@ -216,22 +214,24 @@ std::unique_ptr<T> socket_config(const core::TransportSocket& message, Scope& sc
 
 }  // namespace
 
-std::shared_ptr<const TlsParams> decode_server_socket(const core::TransportSocket& message, DecodeContext& context, Scope& scope) {
+std::shared_ptr<const TlsParams> decode_server_socket(const core::TransportSocket& message, DecodeContext& context,
+                                                      Scope& scope) {
   const auto config = socket_config<tls::DownstreamTlsContext>(message, scope);
   if (!config) return nullptr;
   const Scope::Field in(scope, "typed_config");
   TlsParams params;
   decode_common(config->common_tls_context(), context, scope, params);
   params.require_client_certificate = config->require_client_certificate().value();
-  if (params.certificate_secrets.empty() && params.inline_certificates.empty()) scope.fail("common_tls_context", "has no certificate");
+  if (params.certificate_secrets.empty() && params.inline_certificates.empty())
+    scope.fail("common_tls_context", "has no certificate");
   if (params.require_client_certificate && !params.validation)
     scope.fail("require_client_certificate", "is set, but nothing says whom to trust");
   if (!scope.ok()) return nullptr;
   return context.tls.intern(TlsInterner::Side::server, config->SerializeAsString(), std::move(params));
 }
 
-std::shared_ptr<const TlsParams> decode_client_socket(const core::TransportSocket& message, AutoSni automatic, DecodeContext& context,
-                                                      Scope& scope) {
+std::shared_ptr<const TlsParams> decode_client_socket(const core::TransportSocket& message, AutoSni automatic,
+                                                      DecodeContext& context, Scope& scope) {
   const auto config = socket_config<tls::UpstreamTlsContext>(message, scope);
   if (!config) return nullptr;
   const Scope::Field in(scope, "typed_config");
@@ -243,7 +243,8 @@ std::shared_ptr<const TlsParams> decode_client_socket(const core::TransportSocke
   params.auto_san_validation = automatic.san_validation;
   if (params.auto_san_validation && !params.validation)
     scope.fail("common_tls_context", "auto_san_validation is set, but nothing says whom to trust");
-  if (config->has_max_session_keys()) params.max_session_keys = std::min<std::uint32_t>(config->max_session_keys().value(), 1024);
+  if (config->has_max_session_keys())
+    params.max_session_keys = std::min<std::uint32_t>(config->max_session_keys().value(), 1024);
   if (!scope.ok()) return nullptr;
   std::string key = config->SerializeAsString();
   key += automatic.sni ? '\1' : '\0';
@@ -268,8 +269,8 @@ Decoded<std::shared_ptr<const Secret>> decode_secret(const tls::Secret& message)
     const Scope::Field in(scope, "validation_context");
     TlsValidation validation;
     decode_validation(message.validation_context(), scope, validation);
-    if (!validation.subject_alt_names.empty() || !validation.certificate_hashes.empty() || !validation.spki_hashes.empty() ||
-        validation.accept_untrusted)
+    if (!validation.subject_alt_names.empty() || !validation.certificate_hashes.empty() ||
+        !validation.spki_hashes.empty() || validation.accept_untrusted)
       scope.fail("only trusted_ca and crl can come in a secret");
     if (validation.inline_ca.empty()) scope.fail("trusted_ca", "is empty");
     out->trusted_ca = std::move(validation.inline_ca);

@@ -10,16 +10,16 @@
 namespace clew {
 
 /// A downstream transport socket. Null: plain text (raw_buffer).
-std::shared_ptr<const TlsParams> decode_server_socket(const envoy::config::core::v3::TransportSocket& message, DecodeContext& context,
-                                                      Scope& scope);
+std::shared_ptr<const TlsParams> decode_server_socket(const envoy::config::core::v3::TransportSocket& message,
+                                                      DecodeContext& context, Scope& scope);
 
 /// What a cluster's HttpProtocolOptions say of its TLS.
 struct AutoSni {
   bool sni = false, san_validation = false;
 };
 /// An upstream transport socket. Null: plain text (raw_buffer).
-std::shared_ptr<const TlsParams> decode_client_socket(const envoy::config::core::v3::TransportSocket& message, AutoSni automatic,
-                                                      DecodeContext& context, Scope& scope);
+std::shared_ptr<const TlsParams> decode_client_socket(const envoy::config::core::v3::TransportSocket& message,
+                                                      AutoSni automatic, DecodeContext& context, Scope& scope);
 
 /// Where a resource comes from must be the ADS stream.
 void require_ads(const envoy::config::core::v3::ConfigSource& source, Scope& scope);

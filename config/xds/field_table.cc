@@ -91,9 +91,11 @@ class Plans {
     for (int i = 0; i < type.field_count(); ++i) {
       const auto* field = type.field(i);
       if (!field->message_type()) continue;
-      if (field->message_type()->full_name() == "envoy.config.core.v3.Metadata" && !field->is_repeated()) plan.metadata = field;
+      if (field->message_type()->full_name() == "envoy.config.core.v3.Metadata" && !field->is_repeated())
+        plan.metadata = field;
       auto& entry = plan.fields[static_cast<std::size_t>(i)];
-      if (entry.row && entry.row->support == Support::honoured && !is_value(*field->message_type())) entry.child = &of(*field->message_type());
+      if (entry.row && entry.row->support == Support::honoured && !is_value(*field->message_type()))
+        entry.child = &of(*field->message_type());
     }
   }
 
@@ -112,7 +114,9 @@ std::string value_text(const pb::Message& message, const pb::FieldDescriptor& fi
   const bool repeated = field.is_repeated();
   switch (field.cpp_type()) {
     case pb::FieldDescriptor::CPPTYPE_BOOL:
-      return (repeated ? reflection.GetRepeatedBool(message, &field, index) : reflection.GetBool(message, &field)) ? "true" : "false";
+      return (repeated ? reflection.GetRepeatedBool(message, &field, index) : reflection.GetBool(message, &field))
+                 ? "true"
+                 : "false";
     case pb::FieldDescriptor::CPPTYPE_ENUM: {
       const int number =
           repeated ? reflection.GetRepeatedEnumValue(message, &field, index) : reflection.GetEnumValue(message, &field);
@@ -122,21 +126,27 @@ std::string value_text(const pb::Message& message, const pb::FieldDescriptor& fi
     case pb::FieldDescriptor::CPPTYPE_STRING:
       return repeated ? reflection.GetRepeatedString(message, &field, index) : reflection.GetString(message, &field);
     case pb::FieldDescriptor::CPPTYPE_UINT32:
-      return std::to_string(repeated ? reflection.GetRepeatedUInt32(message, &field, index) : reflection.GetUInt32(message, &field));
+      return std::to_string(repeated ? reflection.GetRepeatedUInt32(message, &field, index)
+                                     : reflection.GetUInt32(message, &field));
     case pb::FieldDescriptor::CPPTYPE_UINT64:
-      return std::to_string(repeated ? reflection.GetRepeatedUInt64(message, &field, index) : reflection.GetUInt64(message, &field));
+      return std::to_string(repeated ? reflection.GetRepeatedUInt64(message, &field, index)
+                                     : reflection.GetUInt64(message, &field));
     case pb::FieldDescriptor::CPPTYPE_INT32:
-      return std::to_string(repeated ? reflection.GetRepeatedInt32(message, &field, index) : reflection.GetInt32(message, &field));
+      return std::to_string(repeated ? reflection.GetRepeatedInt32(message, &field, index)
+                                     : reflection.GetInt32(message, &field));
     case pb::FieldDescriptor::CPPTYPE_INT64:
-      return std::to_string(repeated ? reflection.GetRepeatedInt64(message, &field, index) : reflection.GetInt64(message, &field));
+      return std::to_string(repeated ? reflection.GetRepeatedInt64(message, &field, index)
+                                     : reflection.GetInt64(message, &field));
     case pb::FieldDescriptor::CPPTYPE_DOUBLE:
-      return fmt::format("{}", repeated ? reflection.GetRepeatedDouble(message, &field, index) : reflection.GetDouble(message, &field));
+      return fmt::format("{}", repeated ? reflection.GetRepeatedDouble(message, &field, index)
+                                        : reflection.GetDouble(message, &field));
     case pb::FieldDescriptor::CPPTYPE_FLOAT:
-      return fmt::format("{}", repeated ? reflection.GetRepeatedFloat(message, &field, index) : reflection.GetFloat(message, &field));
-    case pb::FieldDescriptor::CPPTYPE_MESSAGE:
-      break;
+      return fmt::format(
+          "{}", repeated ? reflection.GetRepeatedFloat(message, &field, index) : reflection.GetFloat(message, &field));
+    case pb::FieldDescriptor::CPPTYPE_MESSAGE: break;
   }
-  const auto& inner = repeated ? reflection.GetRepeatedMessage(message, &field, index) : reflection.GetMessage(message, &field);
+  const auto& inner =
+      repeated ? reflection.GetRepeatedMessage(message, &field, index) : reflection.GetMessage(message, &field);
   if (inner.GetDescriptor()->full_name() == "google.protobuf.Duration") {
     std::string text = to_json(inner, {.pretty = false});  // «"1.500s"»
     return text.substr(1, text.size() - 2);
@@ -160,7 +170,8 @@ class Walk {
     if (depth > max_depth) return fail("is nested too deep");
     if (!plan.known) return fail(fmt::format("type {} is not supported", message.GetDescriptor()->full_name()));
     if (const auto& unknown = reflection.GetUnknownFields(message); !unknown.empty())
-      return fail(fmt::format("field number {} of {} is not known", unknown.field(0).number(), message.GetDescriptor()->full_name()));
+      return fail(fmt::format("field number {} of {} is not known", unknown.field(0).number(),
+                              message.GetDescriptor()->full_name()));
     const bool owner = plan.metadata && reflection.HasField(message, plan.metadata);
     if (owner) metadata_.push_back(&reflection.GetMessage(message, plan.metadata));
     std::vector<const pb::FieldDescriptor*> fields;
@@ -176,7 +187,8 @@ class Walk {
   void visit_field(const pb::Message& message, const pb::FieldDescriptor& field, const Plan::Field& plan, int depth) {
     if (!plan.row || plan.row->support == Support::refused) return refuse(field, plan.row);
     if (plan.row->support == Support::harmless && plan.row->warn && warnings_)
-      warnings_->push_back(fmt::format("{}{}{}: {}", scope_.path(), scope_.path().empty() ? "" : ".", field.name(), plan.row->why));
+      warnings_->push_back(
+          fmt::format("{}{}{}: {}", scope_.path(), scope_.path().empty() ? "" : ".", field.name(), plan.row->why));
     const bool descend = plan.child && plan.row->support == Support::honoured;
     if (!descend && plan.row->values.empty()) return;
     const auto& reflection = *message.GetReflection();
@@ -184,8 +196,8 @@ class Walk {
     for (int i = 0; i < count && scope_.ok(); ++i) {
       if (!plan.row->values.empty()) check_value(message, field, *plan.row, i);
       if (!descend) continue;
-      const auto& child =
-          field.is_repeated() ? reflection.GetRepeatedMessage(message, &field, i) : reflection.GetMessage(message, &field);
+      const auto& child = field.is_repeated() ? reflection.GetRepeatedMessage(message, &field, i)
+                                              : reflection.GetMessage(message, &field);
       if (field.is_map()) {
         const auto* key = field.message_type()->map_key();
         const auto* value = field.message_type()->map_value();
@@ -228,7 +240,8 @@ class Walk {
   void fail(const std::string& what) {
     std::string object;
     for (auto it = metadata_.rbegin(); it != metadata_.rend() && object.empty(); ++it)
-      if (const auto* metadata = pb::DynamicCastToGenerated<envoy::config::core::v3::Metadata>(*it)) object = metadata_object(*metadata);
+      if (const auto* metadata = pb::DynamicCastToGenerated<envoy::config::core::v3::Metadata>(*it))
+        object = metadata_object(*metadata);
     const Scope::Object named(scope_, std::move(object));
     scope_.fail(what);
   }
@@ -241,9 +254,9 @@ class Walk {
 }  // namespace
 
 std::span<const TableSection> field_table() {
-  static const TableSection sections[] = {bootstrap_fields(), listener_fields(), http_fields(),   route_fields(),
-                                          filter_fields(),    cluster_fields(),  tls_fields(),    access_log_fields(),
-                                          common_fields()};
+  static const TableSection sections[] = {bootstrap_fields(), listener_fields(),   http_fields(),
+                                          route_fields(),     filter_fields(),     cluster_fields(),
+                                          tls_fields(),       access_log_fields(), common_fields()};
   return sections;
 }
 

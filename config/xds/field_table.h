@@ -1,5 +1,6 @@
-// The one table of what clew does with each field of each message: honoured, harmless, or refused. A field that is set and
-// is not in the table is refused. COMPATIBILITY.md is printed from it. To switch a field, change its row (field_table_*.cc).
+// The one table of what clew does with each field of each message: honoured, harmless, or refused. A field that is set
+// and is not in the table is refused. COMPATIBILITY.md is printed from it. To switch a field, change its row
+// (field_table_*.cc).
 #pragma once
 
 #include "config/xds/scope.h"
@@ -35,7 +36,8 @@ struct FieldRow {
 struct MessageRows {
   std::string_view message;  // full name
   std::span<const FieldRow> rows;
-  /// For messages that come in an Any: what they are called in Node.extensions and COMPATIBILITY.md («envoy.filters.http»).
+  /// For messages that come in an Any: what they are called in Node.extensions and COMPATIBILITY.md
+  /// («envoy.filters.http»).
   std::string_view category = {};
   std::string_view extension = {};  // the extension's usual name
 };
@@ -53,9 +55,9 @@ struct Extension {
 /// The extensions that the table knows.
 std::vector<Extension> supported_extensions();
 
-/// Visits every field that is set, down through Any and TypedStruct, and notes the first that is refused, or not known, in
-/// the scope. Istio objects found on the way (metadata) are named. warnings: what is harmless only because nothing is
-/// done with it yet; may be null.
+/// Visits every field that is set, down through Any and TypedStruct, and notes the first that is refused, or not known,
+/// in the scope. Istio objects found on the way (metadata) are named. warnings: what is harmless only because nothing
+/// is done with it yet; may be null.
 void check_fields(const google::protobuf::Message& message, Scope& scope, std::vector<std::string>* warnings = nullptr);
 
 }  // namespace clew

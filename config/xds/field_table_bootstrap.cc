@@ -7,9 +7,11 @@ namespace {
 using enum Support;
 
 constexpr FieldRow bootstrap[] = {
-    {"node static_resources dynamic_resources stats_config stats_flush_interval stats_eviction_interval layered_runtime admin "
+    {"node static_resources dynamic_resources stats_config stats_flush_interval stats_eviction_interval "
+     "layered_runtime admin "
      "overload_manager application_log_config"},
-    {"bootstrap_extensions", harmless, "internal listeners are refused where one is configured; workload discovery is not done"},
+    {"bootstrap_extensions", harmless,
+     "internal listeners are refused where one is configured; workload discovery is not done"},
     {"deferred_stat_options", harmless, "statistics are always made when they are first asked for"},
     {"stats_flush_on_admin", harmless, "statistics are always folded when they are asked for"},
     {"watchdog watchdogs", harmless, "there is no watchdog yet"},
@@ -17,13 +19,19 @@ constexpr FieldRow bootstrap[] = {
     {"stats_sinks", harmless, "statistics are served, not pushed", {}, true},
     {"cluster_manager", harmless, "its settings have no counterpart", {}, true},
     {"enable_dispatcher_stats stats_server_version_override perf_tracing_file_path memory_allocator_manager "
-     "enable_worker_cpu_affinity listener_manager default_socket_interface grpc_async_client_manager_config node_context_params",
+     "enable_worker_cpu_affinity listener_manager default_socket_interface grpc_async_client_manager_config "
+     "node_context_params",
      harmless, "a matter of Envoy's own workings"},
-    {"use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config", harmless, "names are resolved by c-ares with the system's servers", {}, true},
+    {"use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config",
+     harmless,
+     "names are resolved by c-ares with the system's servers",
+     {},
+     true},
     {"hds_config", refused, "active health checks are not done"},
     {"flags_path", refused, "runtime flags come from the static layers alone"},
     {"header_prefix", refused, "headers begin with x-envoy-"},
-    {"fatal_actions inline_headers certificate_provider_instances default_regex_engine xds_delegate_extension xds_config_tracker_extension",
+    {"fatal_actions inline_headers certificate_provider_instances default_regex_engine xds_delegate_extension "
+     "xds_config_tracker_extension",
      refused, "extensions of Envoy's core"},
     {"config_sources default_config_source", refused, "resources come over the one ADS stream"},
 };
@@ -51,7 +59,8 @@ constexpr FieldRow stats[] = {
 };
 constexpr FieldRow stats_matcher[] = {{"reject_all inclusion_list exclusion_list"}};
 constexpr FieldRow tag[] = {{"tag_name regex fixed_value"}};
-constexpr FieldRow buckets[] = {{"match buckets"}, {"bins", harmless, "histograms have the buckets that are configured"}};
+constexpr FieldRow buckets[] = {{"match buckets"},
+                                {"bins", harmless, "histograms have the buckets that are configured"}};
 constexpr FieldRow node[] = {
     {"id cluster metadata locality"},
     {"dynamic_parameters client_features listening_addresses", harmless, "sent to the control plane unchanged"},

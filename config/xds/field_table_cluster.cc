@@ -7,10 +7,13 @@ namespace {
 using enum Support;
 
 constexpr FieldRow cluster[] = {
-    {"name alt_stat_name eds_cluster_config connect_timeout load_assignment max_requests_per_connection circuit_breakers "
+    {"name alt_stat_name eds_cluster_config connect_timeout load_assignment max_requests_per_connection "
+     "circuit_breakers "
      "typed_extension_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options "
-     "upstream_http_protocol_options dns_refresh_rate respect_dns_ttl outlier_detection upstream_bind_config ring_hash_lb_config "
-     "maglev_lb_config original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket "
+     "upstream_http_protocol_options dns_refresh_rate respect_dns_ttl outlier_detection upstream_bind_config "
+     "ring_hash_lb_config "
+     "maglev_lb_config original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config "
+     "transport_socket "
      "transport_socket_matches metadata upstream_connection_options filters"},
     {"type", honoured, {}, "STATIC STRICT_DNS LOGICAL_DNS EDS ORIGINAL_DST"},
     {"lb_policy", honoured, {}, "ROUND_ROBIN LEAST_REQUEST RANDOM RING_HASH MAGLEV CLUSTER_PROVIDED"},
@@ -23,8 +26,10 @@ constexpr FieldRow cluster[] = {
     {"typed_dns_resolver_config dns_resolution_config dns_resolvers use_tcp_for_dns_lookups", harmless,
      "names are resolved by c-ares with the system's servers"},
     {"wait_for_warm_on_init", harmless, "readiness waits for every cluster"},
-    {"track_timeout_budgets track_cluster_stats lrs_report_endpoint_metrics stats_matcher", harmless, "statistics that are not made"},
-    {"close_connections_on_host_health_failure ignore_health_on_host_removal", harmless, "there are no active health checks"},
+    {"track_timeout_budgets track_cluster_stats lrs_report_endpoint_metrics stats_matcher", harmless,
+     "statistics that are not made"},
+    {"close_connections_on_host_health_failure ignore_health_on_host_removal", harmless,
+     "there are no active health checks"},
     {"preconnect_policy queuing_policies", harmless, "connections are opened when they are needed"},
     {"health_checks", refused, "active health checks are not done"},
     {"lb_subset_config", refused, "endpoints are not divided into subsets by metadata"},
@@ -59,7 +64,8 @@ constexpr FieldRow original_dst[] = {
     {"use_http_header http_header_name metadata_key", refused, "the destination is the one that the client dialled"},
 };
 constexpr FieldRow socket_match[] = {{"name match transport_socket"}};
-constexpr FieldRow filter[] = {{"name typed_config"}, {"config_discovery", refused, "extensions are configured in place"}};
+constexpr FieldRow filter[] = {{"name typed_config"},
+                               {"config_discovery", refused, "extensions are configured in place"}};
 constexpr FieldRow circuit_breakers[] = {
     {"thresholds"}, {"per_host_thresholds", refused, "limits are the cluster's, not an endpoint's"}};
 constexpr FieldRow thresholds[] = {
@@ -68,13 +74,15 @@ constexpr FieldRow thresholds[] = {
     {"track_remaining", harmless, "a statistic that is not made"},
     {"max_connection_pools", refused},
 };
-constexpr FieldRow retry_budget[] = {
-    {"budget_percent min_retry_concurrency"}, {"budget_interval", harmless, "the budget is of requests that are active"}};
+constexpr FieldRow retry_budget[] = {{"budget_percent min_retry_concurrency"},
+                                     {"budget_interval", harmless, "the budget is of requests that are active"}};
 constexpr FieldRow outlier[] = {
     {"consecutive_5xx enforcing_consecutive_5xx consecutive_gateway_failure enforcing_consecutive_gateway_failure "
-     "consecutive_local_origin_failure enforcing_consecutive_local_origin_failure split_external_local_origin_errors interval "
+     "consecutive_local_origin_failure enforcing_consecutive_local_origin_failure split_external_local_origin_errors "
+     "interval "
      "base_ejection_time max_ejection_time max_ejection_percent"},
-    {"enforcing_success_rate enforcing_local_origin_success_rate enforcing_failure_percentage enforcing_failure_percentage_local_origin",
+    {"enforcing_success_rate enforcing_local_origin_success_rate enforcing_failure_percentage "
+     "enforcing_failure_percentage_local_origin",
      honoured, "endpoints are judged by consecutive failures alone", "0"},
     {"success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor failure_percentage_threshold "
      "failure_percentage_minimum_hosts failure_percentage_request_volume",
@@ -104,17 +112,17 @@ constexpr FieldRow http_options[] = {
     {"outlier_detection", refused, "endpoints are judged by 5xx"},
     {"request_mirror_policies hash_policy retry_policy", refused, "these belong to routes"},
 };
-constexpr FieldRow explicit_http[] = {
-    {"http_protocol_options http2_protocol_options"}, {"http3_protocol_options", refused, "there is no HTTP/3"}};
-constexpr FieldRow load_assignment[] = {
-    {"cluster_name endpoints policy"}, {"named_endpoints", refused, "endpoints are given in place"}};
+constexpr FieldRow explicit_http[] = {{"http_protocol_options http2_protocol_options"},
+                                      {"http3_protocol_options", refused, "there is no HTTP/3"}};
+constexpr FieldRow load_assignment[] = {{"cluster_name endpoints policy"},
+                                        {"named_endpoints", refused, "endpoints are given in place"}};
 constexpr FieldRow locality_endpoints[] = {
     {"locality lb_endpoints load_balancing_weight priority"},
     {"metadata proximity", harmless, "nothing reads them"},
     {"load_balancer_endpoints leds_cluster_locality_config", refused, "endpoints are given in place"},
 };
-constexpr FieldRow lb_endpoint[] = {
-    {"endpoint health_status metadata load_balancing_weight"}, {"endpoint_name", refused, "endpoints are given in place"}};
+constexpr FieldRow lb_endpoint[] = {{"endpoint health_status metadata load_balancing_weight"},
+                                    {"endpoint_name", refused, "endpoints are given in place"}};
 constexpr FieldRow endpoint[] = {
     {"address hostname additional_addresses"},
     {"health_check_config", harmless, "there are no active health checks"},

@@ -6,8 +6,8 @@ namespace {
 
 using enum Support;
 
-constexpr FieldRow address[] = {
-    {"socket_address pipe"}, {"envoy_internal_address", refused, "there are no internal listeners"}};
+constexpr FieldRow address[] = {{"socket_address pipe"},
+                                {"envoy_internal_address", refused, "there are no internal listeners"}};
 constexpr FieldRow socket_address[] = {
     {"address port_value"},
     {"protocol", honoured, "there is no UDP", "TCP"},
@@ -55,7 +55,8 @@ constexpr FieldRow list_string_matcher[] = {{"patterns"}};
 constexpr FieldRow regex[] = {{"regex"}, {"google_re2", harmless, "the engine is RE2"}};
 constexpr FieldRow percent[] = {{"value"}};
 constexpr FieldRow fraction[] = {{"numerator"}, {"denominator", honoured, {}, "HUNDRED TEN_THOUSAND MILLION"}};
-constexpr FieldRow runtime_value[] = {{"default_value"}, {"runtime_key", harmless, "there is no runtime to change the value"}};
+constexpr FieldRow runtime_value[] = {{"default_value"},
+                                      {"runtime_key", harmless, "there is no runtime to change the value"}};
 constexpr FieldRow header_option[] = {{"header append append_action keep_empty_value"}};
 constexpr FieldRow header_value[] = {{"key value raw_value"}};
 constexpr FieldRow data_source[] = {

@@ -10,7 +10,8 @@ constexpr std::string_view no_mirrors = "requests are not mirrored yet";
 constexpr std::string_view no_rate_limits = "rate limits are not enforced yet";
 
 constexpr FieldRow table[] = {
-    {"name virtual_hosts response_headers_to_add response_headers_to_remove request_headers_to_add request_headers_to_remove "
+    {"name virtual_hosts response_headers_to_add response_headers_to_remove request_headers_to_add "
+     "request_headers_to_remove "
      "ignore_port_in_host_matching typed_per_filter_config metadata"},
     {"validate_clusters", honoured, "a route may name a cluster that is not there: 503", "false"},
     {"max_direct_response_body_size_bytes", honoured, "at most 1 MiB"},
@@ -22,7 +23,8 @@ constexpr FieldRow table[] = {
     {"vhost_header ignore_path_parameters_in_path_matching route_specifiers", refused},
 };
 constexpr FieldRow host[] = {
-    {"name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove "
+    {"name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add "
+     "response_headers_to_remove "
      "typed_per_filter_config include_request_attempt_count retry_policy require_tls metadata"},
     {"virtual_clusters", harmless, "statistics that are not made"},
     {"matcher", refused, "routes are a list"},
@@ -53,13 +55,15 @@ constexpr FieldRow match[] = {
     {"filter_state", refused},
 };
 constexpr FieldRow header_matcher[] = {
-    {"name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match invert_match "
+    {"name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match "
+     "string_match invert_match "
      "treat_missing_header_as_empty"},
 };
 constexpr FieldRow query_matcher[] = {{"name string_match"}, {"present_match", honoured, {}, "true"}};
 constexpr FieldRow range[] = {{"start end"}};
 constexpr FieldRow action[] = {
-    {"cluster weighted_clusters prefix_rewrite regex_rewrite host_rewrite_literal append_x_forwarded_host timeout idle_timeout "
+    {"cluster weighted_clusters prefix_rewrite regex_rewrite host_rewrite_literal append_x_forwarded_host timeout "
+     "idle_timeout "
      "retry_policy hash_policy max_grpc_timeout max_stream_duration upgrade_configs"},
     {"cluster_not_found_response_code", honoured, {}, "SERVICE_UNAVAILABLE NOT_FOUND INTERNAL_SERVER_ERROR"},
     {"priority", honoured, "there is one set of circuit breakers", "DEFAULT"},
@@ -67,10 +71,12 @@ constexpr FieldRow action[] = {
     {"internal_redirect_action", honoured, {}, "PASS_THROUGH_INTERNAL_REDIRECT"},
     {"request_mirror_policies", refused, no_mirrors},
     {"rate_limits", refused, no_rate_limits},
-    {"cluster_header cluster_specifier_plugin inline_cluster_specifier_plugin", refused, "the cluster is named in the route"},
+    {"cluster_header cluster_specifier_plugin inline_cluster_specifier_plugin", refused,
+     "the cluster is named in the route"},
     {"metadata_match", refused, "endpoints are not divided into subsets by metadata"},
     {"path_rewrite_policy path_rewrite", refused},
-    {"auto_host_rewrite host_rewrite_header host_rewrite_path_regex host_rewrite", refused, "host_rewrite_literal is honoured"},
+    {"auto_host_rewrite host_rewrite_header host_rewrite_path_regex host_rewrite", refused,
+     "host_rewrite_literal is honoured"},
     {"flush_timeout early_data_policy", refused},
     {"retry_policy_typed_config hedge_policy", refused},
     {"cors", refused, "CORS is configured by typed_per_filter_config"},
@@ -78,7 +84,8 @@ constexpr FieldRow action[] = {
     {"internal_redirect_policy max_internal_redirects", refused, "redirects go to the client"},
 };
 constexpr FieldRow redirect[] = {
-    {"https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite response_code strip_query"},
+    {"https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite response_code "
+     "strip_query"},
     {"regex_rewrite path_rewrite", refused},
 };
 constexpr FieldRow direct[] = {{"status body"}, {"body_format", refused}};
@@ -88,7 +95,8 @@ constexpr FieldRow weighted[] = {
     {"header_name use_hash_policy", refused, "the draw is random"},
 };
 constexpr FieldRow weight[] = {
-    {"name weight request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove host_rewrite_literal"},
+    {"name weight request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove "
+     "host_rewrite_literal"},
     {"cluster_header", refused, "the cluster is named in the route"},
     {"metadata_match", refused, "endpoints are not divided into subsets by metadata"},
     {"typed_per_filter_config", refused, "filters are configured by route"},
@@ -113,7 +121,8 @@ constexpr FieldRow mirror[] = {
     {"trace_sampled", harmless, "no spans are sent yet"},
     {"cluster_header request_headers_mutations host_rewrite_literal", refused},
 };
-constexpr FieldRow hash[] = {{"header cookie connection_properties query_parameter terminal"}, {"filter_state", refused}};
+constexpr FieldRow hash[] = {{"header cookie connection_properties query_parameter terminal"},
+                             {"filter_state", refused}};
 constexpr FieldRow hash_header[] = {{"header_name"}, {"regex_rewrite", refused}};
 constexpr FieldRow hash_cookie[] = {{"name ttl path attributes"}};
 constexpr FieldRow hash_attribute[] = {{"name value"}};
@@ -124,8 +133,8 @@ constexpr FieldRow upgrade[] = {
     {"enabled"},
     {"connect_config", refused, "CONNECT is not served"},
 };
-constexpr FieldRow max_duration[] = {
-    {"max_stream_duration grpc_timeout_header_max"}, {"grpc_timeout_header_offset", refused}};
+constexpr FieldRow max_duration[] = {{"max_stream_duration grpc_timeout_header_max"},
+                                     {"grpc_timeout_header_offset", refused}};
 constexpr FieldRow substitute[] = {{"pattern substitution"}};
 constexpr FieldRow none[] = {{"*", refused}};
 

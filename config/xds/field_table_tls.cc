@@ -9,7 +9,8 @@ using enum Support;
 constexpr FieldRow upstream[] = {
     {"common_tls_context sni max_session_keys"},
     {"enforce_rsa_key_usage", honoured, {}, "true"},
-    {"auto_host_sni auto_sni_san_validation", refused, "upstream_http_protocol_options has auto_sni and auto_san_validation"},
+    {"auto_host_sni auto_sni_san_validation", refused,
+     "upstream_http_protocol_options has auto_sni and auto_san_validation"},
     {"allow_renegotiation", refused, "renegotiation is never allowed"},
 };
 constexpr FieldRow downstream[] = {
@@ -17,33 +18,41 @@ constexpr FieldRow downstream[] = {
     {"ocsp_staple_policy", honoured, "no staple is sent", "LENIENT_STAPLING"},
     {"full_scan_certs_on_sni_mismatch", harmless, "without a match by name the first certificate serves"},
     {"require_sni", refused},
-    {"session_ticket_keys session_ticket_keys_sds_secret_config", refused, "ticket keys are made and kept by each process"},
+    {"session_ticket_keys session_ticket_keys_sds_secret_config", refused,
+     "ticket keys are made and kept by each process"},
     {"disable_stateless_session_resumption disable_stateful_session_resumption session_timeout", refused},
     {"prefer_client_ciphers", refused, "the server's order decides"},
 };
 constexpr FieldRow common[] = {
-    {"tls_params tls_certificates tls_certificate_sds_secret_configs validation_context validation_context_sds_secret_config "
+    {"tls_params tls_certificates tls_certificate_sds_secret_configs validation_context "
+     "validation_context_sds_secret_config "
      "combined_validation_context alpn_protocols"},
     {"key_log", refused, "session keys are never written down"},
-    {"custom_handshaker custom_tls_certificate_selector tls_certificate_provider_instance tls_certificate_certificate_provider "
-     "tls_certificate_certificate_provider_instance validation_context_certificate_provider validation_context_certificate_provider_instance",
+    {"custom_handshaker custom_tls_certificate_selector tls_certificate_provider_instance "
+     "tls_certificate_certificate_provider "
+     "tls_certificate_certificate_provider_instance validation_context_certificate_provider "
+     "validation_context_certificate_provider_instance",
      refused, "certificates come by SDS or in place"},
 };
 constexpr FieldRow combined[] = {
     {"default_validation_context validation_context_sds_secret_config"},
-    {"validation_context_certificate_provider validation_context_certificate_provider_instance", refused, "certificates come by SDS or in place"},
+    {"validation_context_certificate_provider validation_context_certificate_provider_instance", refused,
+     "certificates come by SDS or in place"},
 };
 constexpr FieldRow validation[] = {
-    {"trusted_ca verify_certificate_spki verify_certificate_hash match_typed_subject_alt_names match_subject_alt_names crl"},
+    {"trusted_ca verify_certificate_spki verify_certificate_hash match_typed_subject_alt_names match_subject_alt_names "
+     "crl"},
     {"trust_chain_verification", honoured, {}, "VERIFY_TRUST_CHAIN ACCEPT_UNTRUSTED"},
     {"ca_certificate_provider_instance system_root_certs", refused, "roots come by SDS or in place"},
     {"watched_directory", refused, "files are read when the resource arrives; rotate by SDS"},
-    {"require_signed_certificate_timestamp allow_expired_certificate custom_validator_config only_verify_leaf_cert_crl max_verify_depth",
+    {"require_signed_certificate_timestamp allow_expired_certificate custom_validator_config only_verify_leaf_cert_crl "
+     "max_verify_depth",
      refused},
     {"suppress_client_ca_list", harmless, "clients are sent no list of CA names in any case"},
 };
 constexpr FieldRow parameters[] = {
-    {"tls_minimum_protocol_version tls_maximum_protocol_version", honoured, "TLS 1.2 is the least", "TLS_AUTO TLSv1_2 TLSv1_3"},
+    {"tls_minimum_protocol_version tls_maximum_protocol_version", honoured, "TLS 1.2 is the least",
+     "TLS_AUTO TLSv1_2 TLSv1_3"},
     {"cipher_suites ecdh_curves"},
     {"signature_algorithms", refused},
     {"compliance_policies", refused, "the engine is not in a validated mode"},
@@ -62,14 +71,16 @@ constexpr FieldRow secret[] = {
     {"session_ticket_keys", refused, "ticket keys are made and kept by each process"},
     {"generic_secret", refused, "nothing asks for one"},
 };
-constexpr FieldRow san[] = {
-    {"matcher"}, {"san_type", honoured, {}, "EMAIL DNS URI IP_ADDRESS"}, {"oid", refused}};
+constexpr FieldRow san[] = {{"matcher"}, {"san_type", honoured, {}, "EMAIL DNS URI IP_ADDRESS"}, {"oid", refused}};
 constexpr FieldRow none[] = {{"*", refused}};
 
 constexpr MessageRows messages[] = {
-    {"envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", upstream, "envoy.transport_sockets.upstream", "envoy.transport_sockets.tls"},
-    {"envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", downstream, "envoy.transport_sockets.downstream", "envoy.transport_sockets.tls"},
-    {"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer", none, "envoy.transport_sockets.upstream", "envoy.transport_sockets.raw_buffer"},
+    {"envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", upstream, "envoy.transport_sockets.upstream",
+     "envoy.transport_sockets.tls"},
+    {"envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", downstream, "envoy.transport_sockets.downstream",
+     "envoy.transport_sockets.tls"},
+    {"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer", none, "envoy.transport_sockets.upstream",
+     "envoy.transport_sockets.raw_buffer"},
     {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext", common},
     {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext", combined},
     {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext", validation},

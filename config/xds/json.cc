@@ -28,15 +28,15 @@ std::string_view type_name(std::string_view type_url) {
   return slash == std::string_view::npos ? type_url : type_url.substr(slash + 1);
 }
 
-/// The JSON printer gives up on a whole message when an Any inside it cannot be resolved; so each such Any becomes a Struct
-/// that shows its type and bytes.
+/// The JSON printer gives up on a whole message when an Any inside it cannot be resolved; so each such Any becomes a
+/// Struct that shows its type and bytes.
 void make_printable(pb::Message& message, int depth) {
   if (message.GetDescriptor()->full_name() == "google.protobuf.Any") {
     pb::Any any;
     any.CopyFrom(message);
     if (any.type_url().empty() && any.value().empty()) return;
-    if (auto inner = new_message(any.type_url()); inner && depth < max_depth && any.type_url().starts_with(url_prefix) &&
-                                                  inner->ParseFromString(any.value())) {
+    if (auto inner = new_message(any.type_url());
+        inner && depth < max_depth && any.type_url().starts_with(url_prefix) && inner->ParseFromString(any.value())) {
       make_printable(*inner, depth + 1);
       any.set_value(inner->SerializeAsString());
     } else {
@@ -65,7 +65,8 @@ void make_printable(pb::Message& message, int depth) {
   }
 }
 
-/// protobuf's «(static_resources.clusters[0].type): invalid value "X" for type …» as a sentence that begins with the path.
+/// protobuf's «(static_resources.clusters[0].type): invalid value "X" for type …» as a sentence that begins with the
+/// path.
 std::string parse_problem(std::string_view message) {
   if (message.starts_with('(')) {
     const std::size_t close = message.find("): ");

@@ -1,5 +1,5 @@
-// protobuf as JSON: for config_dump (field names as in the .proto, enums as words, Any and TypedStruct by their type), and
-// back, for the bootstrap and TypedStruct. The types are those linked in; others stay visible as base64.
+// protobuf as JSON: for config_dump (field names as in the .proto, enums as words, Any and TypedStruct by their type),
+// and back, for the bootstrap and TypedStruct. The types are those linked in; others stay visible as base64.
 #pragma once
 
 #include "config/xds/decode.h"
@@ -18,12 +18,12 @@ class Struct;
 namespace clew {
 
 struct JsonStyle {
-  bool pretty = true;  // indented by one space, one field a line, as Envoy prints dumps
+  bool pretty = true;     // indented by one space, one field a line, as Envoy prints dumps
   bool defaults = false;  // numbers, words and lists that have their default value too
 };
 
-/// Defaults are left out unless asked for. An Any of a type that is not linked in is written as {"@type": …, "value": base64}.
-/// Never fails; bytes that do not parse are shown as bytes too.
+/// Defaults are left out unless asked for. An Any of a type that is not linked in is written as {"@type": …, "value":
+/// base64}. Never fails; bytes that do not parse are shown as bytes too.
 std::string to_json(const google::protobuf::Message& message, JsonStyle style = {});
 
 /// Both spellings of field names. The error names the place («static_resources.clusters[0].type: …»).

@@ -1,5 +1,5 @@
-// A resource as it was received, beside what was made of it. The bytes stay: config_dump gives back what istiod sent, unchanged,
-// and an equal resource sent again is recognised by them.
+// A resource as it was received, beside what was made of it. The bytes stay: config_dump gives back what istiod sent,
+// unchanged, and an equal resource sent again is recognised by them.
 #pragma once
 
 #include "config/xds/decode.h"

@@ -62,7 +62,8 @@ class Scope {
   std::string resource_, path_, object_, problem_;
 };
 
-/// «/apis/networking.istio.io/v1/namespaces/shop/virtual-service/cart» as «VirtualService shop/cart»; other text unchanged.
+/// «/apis/networking.istio.io/v1/namespaces/shop/virtual-service/cart» as «VirtualService shop/cart»; other text
+/// unchanged.
 std::string istio_object_name(std::string_view path);
 
 /// Bytes from outside as text for a log line or a NACK: bounded, no control characters.

@@ -24,7 +24,8 @@ DiscoveryRequest request_for(const std::string& name, const std::string& version
 
 }  // namespace
 
-SdsClient::SdsClient(Worker& worker, Forwarder& forwarder, std::string cluster, std::string node, std::string name, OnSecret on_secret)
+SdsClient::SdsClient(Worker& worker, Forwarder& forwarder, std::string cluster, std::string node, std::string name,
+                     OnSecret on_secret)
     : worker_(worker),
       forwarder_(forwarder),
       cluster_(std::move(cluster)),

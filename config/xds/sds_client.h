@@ -1,6 +1,6 @@
-// Secrets from the agent's socket: SotW SecretDiscoveryService/StreamSecrets, one stream for each name, as Envoy does it
-// (the agent serves no other form). Rotations are pushed; an ended stream is opened again with back-off.
-// Control thread only.
+// Secrets from the agent's socket: SotW SecretDiscoveryService/StreamSecrets, one stream for each name, as Envoy does
+// it (the agent serves no other form). Rotations are pushed; an ended stream is opened again with back-off. Control
+// thread only.
 #pragma once
 
 #include "config/xds/backoff.h"
@@ -21,7 +21,8 @@ class SdsClient {
   /// Applies a Secret; returns why it was refused, or nothing.
   using OnSecret = std::function<std::string(const google::protobuf::Any& resource, const std::string& version)>;
 
-  SdsClient(Worker& worker, Forwarder& forwarder, std::string cluster, std::string node, std::string name, OnSecret on_secret);
+  SdsClient(Worker& worker, Forwarder& forwarder, std::string cluster, std::string node, std::string name,
+            OnSecret on_secret);
   SdsClient(const SdsClient&) = delete;
 
   Task<void> run();

@@ -38,7 +38,8 @@ std::shared_ptr<const TlsParams> TlsSlots::intern(Side side, const std::string& 
   auto shared = std::make_shared<const TlsParams>(std::move(params));
   slots_[index] = Slot{side, key, shared, secrets_of(*shared), nullptr};
   by_key_[map_key(side, key)] = index;
-  if (std::string problem = make(slots_[index]); !problem.empty()) CLEW_LOG(config, warning, "TLS context not made: {}", problem);
+  if (std::string problem = make(slots_[index]); !problem.empty())
+    CLEW_LOG(config, warning, "TLS context not made: {}", problem);
   changed_ = true;
   return shared;
 }

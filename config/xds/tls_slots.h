@@ -1,6 +1,6 @@
-// The TLS contexts of a snapshot: one slot for each distinct configuration, made again when a secret that it names rotates,
-// so that a rotation rebuilds no listener and no cluster. Slots are reused once nothing refers to their parameters.
-// Control thread only.
+// The TLS contexts of a snapshot: one slot for each distinct configuration, made again when a secret that it names
+// rotates, so that a rotation rebuilds no listener and no cluster. Slots are reused once nothing refers to their
+// parameters. Control thread only.
 #pragma once
 
 #include "config/snapshot/snapshot.h"
@@ -19,8 +19,8 @@ class TlsSlots final : public TlsInterner {
   explicit TlsSlots(TlsContext::FindSecret find) : find_(std::move(find)) {}
 
   std::shared_ptr<const TlsParams> intern(Side side, const std::string& key, TlsParams params) override;
-  /// A secret arrived or changed: makes the contexts that name it. Returns the first reason why one could not be made; those
-  /// keep their old context.
+  /// A secret arrived or changed: makes the contexts that name it. Returns the first reason why one could not be made;
+  /// those keep their old context.
   std::string on_secret(std::string_view name);
   /// All contexts by slot; the same pointer until something changed. Makes those that became possible since.
   std::shared_ptr<const TlsContexts> contexts();

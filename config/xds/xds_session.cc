@@ -13,9 +13,7 @@ namespace {
 // Envoy's default initial_fetch_timeout, which istiod leaves in place for secrets over ADS.
 constexpr Duration secret_wait = std::chrono::seconds(15);
 
-Task<void> run_sds(std::shared_ptr<SdsClient> client) {
-  co_await client->run();
-}
+Task<void> run_sds(std::shared_ptr<SdsClient> client) { co_await client->run(); }
 
 }  // namespace
 
@@ -74,13 +72,16 @@ void XdsSession::watch_secrets(const std::set<SecretReference>& wanted) {
 XdsSession::SecretWatch XdsSession::watch_secret(const SecretReference& reference) {
   SecretWatch watch;
   if (!reference.sds_cluster.empty()) {
-    watch.client = std::make_shared<SdsClient>(
-        worker_, forwarder_, reference.sds_cluster, options_.node, reference.name,
-        [this](const google::protobuf::Any& resource, const std::string& version) { return store_.on_secret(resource, version); });
+    watch.client =
+        std::make_shared<SdsClient>(worker_, forwarder_, reference.sds_cluster, options_.node, reference.name,
+                                    [this](const google::protobuf::Any& resource, const std::string& version) {
+                                      return store_.on_secret(resource, version);
+                                    });
     boost::asio::co_spawn(worker_.executor(), run_sds(watch.client), boost::asio::detached);
   }
   if (!reference.waits_forever) {
-    watch.deadline = std::make_unique<Timer>(worker_.timers(), [this, name = reference.name] { store_.on_secret_timeout(name); });
+    watch.deadline =
+        std::make_unique<Timer>(worker_.timers(), [this, name = reference.name] { store_.on_secret_timeout(name); });
     watch.deadline->arm(secret_wait);
   }
   return watch;

@@ -1,5 +1,5 @@
-// Ties the protocol to the store: one ADS stream, one SDS stream for each secret that the agent serves, and the waits that
-// have an end. Control thread only; outlives nothing it is given.
+// Ties the protocol to the store: one ADS stream, one SDS stream for each secret that the agent serves, and the waits
+// that have an end. Control thread only; outlives nothing it is given.
 #pragma once
 
 #include "config/xds/ads_client.h"
@@ -22,7 +22,8 @@ class XdsSession {
   };
 
   XdsSession(Worker& worker, Forwarder& forwarder, Options options, const FilterRegistry& filters,
-             std::function<void(const std::vector<std::shared_ptr<const Cluster>>&)> resolve, std::function<void(Update)> publish);
+             std::function<void(const std::vector<std::shared_ptr<const Cluster>>&)> resolve,
+             std::function<void(Update)> publish);
   XdsSession(const XdsSession&) = delete;
 
   ConfigStore& store() { return store_; }

@@ -19,23 +19,17 @@ class Alpn final : public Filter {
  private:
   static HttpVersion upstream_version(const UpstreamHttpOptions& options, HttpVersion downstream) {
     switch (options.protocol) {
-      case UpstreamHttpOptions::Protocol::http2:
-        return HttpVersion::http2;
-      case UpstreamHttpOptions::Protocol::downstream:
-        return downstream;
-      case UpstreamHttpOptions::Protocol::http1:
-        break;
+      case UpstreamHttpOptions::Protocol::http2: return HttpVersion::http2;
+      case UpstreamHttpOptions::Protocol::downstream: return downstream;
+      case UpstreamHttpOptions::Protocol::http1: break;
     }
     return HttpVersion::http11;
   }
   const std::vector<std::string>& of(HttpVersion version) const {
     switch (version) {
-      case HttpVersion::http10:
-        return overrides_.http10;
-      case HttpVersion::http2:
-        return overrides_.http2;
-      case HttpVersion::http11:
-        break;
+      case HttpVersion::http10: return overrides_.http10;
+      case HttpVersion::http2: return overrides_.http2;
+      case HttpVersion::http11: break;
     }
     return overrides_.http11;
   }

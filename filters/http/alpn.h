@@ -1,5 +1,5 @@
-// istio.alpn: which application protocols the upstream's TLS offers, by the protocol spoken to it, so that the receiving
-// sidecar knows Istio traffic before it decrypts anything.
+// istio.alpn: which application protocols the upstream's TLS offers, by the protocol spoken to it, so that the
+// receiving sidecar knows Istio traffic before it decrypts anything.
 #pragma once
 
 #include "proxy/http/filter.h"

@@ -7,8 +7,9 @@
 namespace clew {
 
 bool CorsPolicy::allows(std::string_view origin) const {
-  return std::any_of(allow_origin.begin(), allow_origin.end(),
-                     [origin](const StringMatcher& matcher) { return matcher.matches("*") || matcher.matches(origin); });
+  return std::any_of(allow_origin.begin(), allow_origin.end(), [origin](const StringMatcher& matcher) {
+    return matcher.matches("*") || matcher.matches(origin);
+  });
 }
 
 namespace {
@@ -21,8 +22,8 @@ class Cors final : public Filter {
     const HeaderMap& headers = stream.request.headers;
     const std::string_view origin = headers.get(HeaderId::origin).value_or("");
     if (origin.empty()) return Continue{};
-    const bool preflight =
-        stream.request.method == "OPTIONS" && !headers.get(HeaderId::access_control_request_method).value_or("").empty();
+    const bool preflight = stream.request.method == "OPTIONS" &&
+                           !headers.get(HeaderId::access_control_request_method).value_or("").empty();
     if (!policy_.allows(origin)) {
       if (preflight && !policy_.forward_not_matching_preflights) return answer({});
       return Continue{};

@@ -1,5 +1,5 @@
-// envoy.filters.http.cors: answers preflights and marks answers for origins that the route's policy allows. What it does is
-// in the config of routes (CorsPolicy); the filter's own is empty.
+// envoy.filters.http.cors: answers preflights and marks answers for origins that the route's policy allows. What it
+// does is in the config of routes (CorsPolicy); the filter's own is empty.
 #pragma once
 
 #include "config/snapshot/matcher.h"

@@ -6,9 +6,12 @@
 
 namespace clew {
 
-Decoded<std::shared_ptr<const FilterFactory>> decode_cors(std::string_view name, const google::protobuf::Message&) { return make_cors(name); }
+Decoded<std::shared_ptr<const FilterFactory>> decode_cors(std::string_view name, const google::protobuf::Message&) {
+  return make_cors(name);
+}
 
-Decoded<std::shared_ptr<const FilterRouteConfig>> decode_cors_policy(std::string_view, const google::protobuf::Message& message) {
+Decoded<std::shared_ptr<const FilterRouteConfig>> decode_cors_policy(std::string_view,
+                                                                     const google::protobuf::Message& message) {
   const auto& policy = dynamic_cast<const envoy::extensions::filters::http::cors::v3::CorsPolicy&>(message);
   Scope scope;
   auto out = std::make_shared<CorsPolicy>();
@@ -26,7 +29,8 @@ Decoded<std::shared_ptr<const FilterRouteConfig>> decode_cors_policy(std::string
     Scope::Field field(scope, "filter_enabled");
     out->enabled_percent = decode_percent(policy.filter_enabled().default_value(), scope);
   }
-  if (policy.has_forward_not_matching_preflights()) out->forward_not_matching_preflights = policy.forward_not_matching_preflights().value();
+  if (policy.has_forward_not_matching_preflights())
+    out->forward_not_matching_preflights = policy.forward_not_matching_preflights().value();
   if (!scope.ok()) return DecodeError{scope.problem()};
   return std::shared_ptr<const FilterRouteConfig>(std::move(out));
 }

@@ -13,7 +13,8 @@ FaultPolicy decode(const google::protobuf::Message& message, Scope& scope) {
   if (config.has_delay()) {
     Scope::Field field(scope, "delay");
     if (!config.delay().has_fixed_delay()) scope.fail("only a fixed_delay can be injected");
-    out.delay = FaultPolicy::Delay{decode_duration(config.delay().fixed_delay(), scope), decode_percent(config.delay().percentage(), scope)};
+    out.delay = FaultPolicy::Delay{decode_duration(config.delay().fixed_delay(), scope),
+                                   decode_percent(config.delay().percentage(), scope)};
   }
   if (config.has_abort()) {
     Scope::Field field(scope, "abort");
@@ -27,8 +28,7 @@ FaultPolicy decode(const google::protobuf::Message& message, Scope& scope) {
       case envoy::extensions::filters::http::fault::v3::FaultAbort::kGrpcStatus:
         abort.grpc_status = config.abort().grpc_status();
         break;
-      default:
-        scope.fail("needs http_status or grpc_status");
+      default: scope.fail("needs http_status or grpc_status");
     }
     out.abort = abort;
   }
@@ -37,14 +37,16 @@ FaultPolicy decode(const google::protobuf::Message& message, Scope& scope) {
 
 }  // namespace
 
-Decoded<std::shared_ptr<const FilterFactory>> decode_fault(std::string_view name, const google::protobuf::Message& message) {
+Decoded<std::shared_ptr<const FilterFactory>> decode_fault(std::string_view name,
+                                                           const google::protobuf::Message& message) {
   Scope scope;
   FaultPolicy policy = decode(message, scope);
   if (!scope.ok()) return DecodeError{scope.problem()};
   return make_fault(name, std::move(policy));
 }
 
-Decoded<std::shared_ptr<const FilterRouteConfig>> decode_fault_policy(std::string_view, const google::protobuf::Message& message) {
+Decoded<std::shared_ptr<const FilterRouteConfig>> decode_fault_policy(std::string_view,
+                                                                      const google::protobuf::Message& message) {
   Scope scope;
   auto policy = std::make_shared<FaultPolicy>(decode(message, scope));
   if (!scope.ok()) return DecodeError{scope.problem()};

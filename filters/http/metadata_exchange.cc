@@ -80,7 +80,8 @@ class Factory final : public FilterFactory {
 
 }  // namespace
 
-std::shared_ptr<const FilterFactory> make_metadata_exchange(std::string_view name, const MetadataExchangeOptions& options,
+std::shared_ptr<const FilterFactory> make_metadata_exchange(std::string_view name,
+                                                            const MetadataExchangeOptions& options,
                                                             const PeerMetadata& self) {
   return std::make_shared<Factory>(Shared{std::string(name), options, self.id, to_base64(self.metadata)});
 }

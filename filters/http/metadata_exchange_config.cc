@@ -5,7 +5,8 @@
 
 namespace clew {
 
-Decoded<std::shared_ptr<const FilterFactory>> decode_metadata_exchange(std::string_view name, const google::protobuf::Message& message) {
+Decoded<std::shared_ptr<const FilterFactory>> decode_metadata_exchange(std::string_view name,
+                                                                       const google::protobuf::Message& message) {
   const auto& config = dynamic_cast<const io::istio::http::peer_metadata::Config&>(message);
   MetadataExchangeOptions out;
   // Other methods have their rows in the field table: harmless ones are passed over, the rest never comes here.
@@ -19,7 +20,8 @@ Decoded<std::shared_ptr<const FilterFactory>> decode_metadata_exchange(std::stri
     out.propagate_upstream |= method.has_istio_headers();
     out.skip_external_upstream |= method.istio_headers().skip_external_clusters();
   }
-  return make_metadata_exchange(name, out, local_peer({config.additional_labels().begin(), config.additional_labels().end()}));
+  return make_metadata_exchange(name, out,
+                                local_peer({config.additional_labels().begin(), config.additional_labels().end()}));
 }
 
 }  // namespace clew

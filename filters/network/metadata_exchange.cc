@@ -68,8 +68,10 @@ class PeerExchangeTransport final : public Transport {
         state_ = State::through;  // shorter than any hello: bytes
         return {};
       }
-      if (state_ == State::message) take_message();
-      else if (const Result<void> head = take_head(); !head) return head;
+      if (state_ == State::message)
+        take_message();
+      else if (const Result<void> head = take_head(); !head)
+        return head;
     }
     return {};
   }
@@ -132,8 +134,11 @@ class TcpMetadataExchange final : public NetworkFilter {
 
 class Factory final : public NetworkFilterFactory {
  public:
-  Factory(std::string protocol, const PeerMetadata& self) : protocol_(std::move(protocol)), hello_(peer_exchange_hello(self)) {}
-  std::unique_ptr<NetworkFilter> make() const override { return std::make_unique<TcpMetadataExchange>(protocol_, hello_); }
+  Factory(std::string protocol, const PeerMetadata& self)
+      : protocol_(std::move(protocol)), hello_(peer_exchange_hello(self)) {}
+  std::unique_ptr<NetworkFilter> make() const override {
+    return std::make_unique<TcpMetadataExchange>(protocol_, hello_);
+  }
 
  private:
   const std::string protocol_, hello_;
@@ -145,14 +150,16 @@ std::shared_ptr<const NetworkFilterFactory> make_tcp_metadata_exchange(std::stri
   return std::make_shared<Factory>(std::move(protocol), self);
 }
 
-std::unique_ptr<Transport> wrap_upstream_metadata_exchange(std::unique_ptr<Transport> upstream, OnPeerMetadata on_peer) {
+std::unique_ptr<Transport> wrap_upstream_metadata_exchange(std::unique_ptr<Transport> upstream,
+                                                           OnPeerMetadata on_peer) {
   const TlsInfo* tls = upstream->tls();
   if (!tls || tls->alpn != peer_exchange_alpn) return upstream;
   static const std::string hello = peer_exchange_hello(local_peer());  // the node is known before the first connection
   return make_peer_exchange_transport(std::move(upstream), hello, std::move(on_peer));
 }
 
-std::unique_ptr<Transport> make_peer_exchange_transport(std::unique_ptr<Transport> inner, std::string_view hello, OnPeerMetadata on_peer) {
+std::unique_ptr<Transport> make_peer_exchange_transport(std::unique_ptr<Transport> inner, std::string_view hello,
+                                                        OnPeerMetadata on_peer) {
   return std::make_unique<PeerExchangeTransport>(std::move(inner), hello, std::move(on_peer));
 }
 

@@ -1,5 +1,5 @@
-// Istio's TCP metadata exchange: where the handshake chose istio-peer-exchange, each side sends who it is ahead of its bytes.
-// A peer that does not is taken for one without metadata, and its bytes pass.
+// Istio's TCP metadata exchange: where the handshake chose istio-peer-exchange, each side sends who it is ahead of its
+// bytes. A peer that does not is taken for one without metadata, and its bytes pass.
 #pragma once
 
 #include "filters/peer_metadata.h"
@@ -24,6 +24,7 @@ std::shared_ptr<const NetworkFilterFactory> make_tcp_metadata_exchange(std::stri
 std::unique_ptr<Transport> wrap_upstream_metadata_exchange(std::unique_ptr<Transport> upstream, OnPeerMetadata on_peer);
 
 /// hello: peer_exchange_hello() of ours, sent ahead of everything.
-std::unique_ptr<Transport> make_peer_exchange_transport(std::unique_ptr<Transport> inner, std::string_view hello, OnPeerMetadata on_peer);
+std::unique_ptr<Transport> make_peer_exchange_transport(std::unique_ptr<Transport> inner, std::string_view hello,
+                                                        OnPeerMetadata on_peer);
 
 }  // namespace clew

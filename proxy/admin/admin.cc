@@ -18,7 +18,8 @@ Query::Query(std::string_view text) {
     const auto equals = item.find('=');
     const std::string_view value = equals == std::string_view::npos ? std::string_view() : item.substr(equals + 1);
     const std::string_view key = item.substr(0, equals);
-    items_.emplace_back(percent_decode(key).value_or(std::string(key)), percent_decode(value).value_or(std::string(value)));
+    items_.emplace_back(percent_decode(key).value_or(std::string(key)),
+                        percent_decode(value).value_or(std::string(value)));
   }
 }
 

@@ -1,5 +1,5 @@
-// The admin interface on 15000: what the agent, istioctl and people read and do. Served by our own HTTP/1 code on the control
-// thread: an Admin is a Forwarder that answers by itself. Paths, queries and formats are Envoy's.
+// The admin interface on 15000: what the agent, istioctl and people read and do. Served by our own HTTP/1 code on the
+// control thread: an Admin is a Forwarder that answers by itself. Paths, queries and formats are Envoy's.
 #pragma once
 
 #include "proxy/admin/process.h"
@@ -37,7 +37,8 @@ class Admin final : public Forwarder {
  public:
   explicit Admin(Process& process) : process_(process) {}
 
-  Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr request_body, ResponseWriter& writer) override;
+  Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr request_body,
+                                                           ResponseWriter& writer) override;
   /// target: path and query as received.
   Task<AdminResponse> handle(std::string method, std::string target);
 

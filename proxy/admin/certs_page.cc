@@ -16,7 +16,8 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
-void describe(std::string_view pem, WallTime now, google::protobuf::RepeatedPtrField<envoy::admin::v3::CertificateDetails>* into) {
+void describe(std::string_view pem, WallTime now,
+              google::protobuf::RepeatedPtrField<envoy::admin::v3::CertificateDetails>* into) {
   for (const auto& certificate : parse_certificates(pem)) {
     const auto info = describe_certificate(certificate.get());
     auto* details = into->Add();
@@ -26,7 +27,8 @@ void describe(std::string_view pem, WallTime now, google::protobuf::RepeatedPtrF
     for (const auto& dns : info->dns_sans) details->add_subject_alt_names()->set_dns(dns);
     TimeUtil::FromString(info->valid_from, details->mutable_valid_from());
     if (!TimeUtil::FromString(info->valid_until, details->mutable_expiration_time())) continue;
-    const std::int64_t left = details->expiration_time().seconds() - std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+    const std::int64_t left = details->expiration_time().seconds() -
+                              std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
     details->set_days_until_expiration(left > 0 ? static_cast<std::uint64_t>(left / 86400) : 0);
   }
 }

@@ -15,7 +15,8 @@ namespace {
 
 namespace admin = envoy::admin::v3;
 
-std::map<std::string, std::shared_ptr<const ClusterEntry>> active_clusters(const ConfigStore& store, const Regex* filter) {
+std::map<std::string, std::shared_ptr<const ClusterEntry>> active_clusters(const ConfigStore& store,
+                                                                           const Regex* filter) {
   std::map<std::string, std::shared_ptr<const ClusterEntry>> out;
   store.snapshot()->clusters.for_each([&](const std::string& name, const std::shared_ptr<const ClusterEntry>& entry) {
     if (!filter || filter->full_match(name)) out.emplace(name, entry);
@@ -48,10 +49,12 @@ std::string health_flags(const Endpoint& endpoint, const EndpointTotals& stats) 
   return flags.empty() ? "healthy" : flags;
 }
 
-void endpoint_text(const Cluster& cluster, const LocalityEndpoints& locality, const Endpoint& endpoint, const EndpointTotals& stats,
-                   std::string& out) {
+void endpoint_text(const Cluster& cluster, const LocalityEndpoints& locality, const Endpoint& endpoint,
+                   const EndpointTotals& stats, std::string& out) {
   const std::string prefix = cluster.name + "::" + endpoint.address.to_string() + "::";
-  const auto line = [&](std::string_view key, const auto& value) { out += fmt::format("{}{}::{}\n", prefix, key, value); };
+  const auto line = [&](std::string_view key, const auto& value) {
+    out += fmt::format("{}{}::{}\n", prefix, key, value);
+  };
   line("cx_active", stats.cx_active);
   line("cx_connect_fail", stats.cx_connect_fail);
   line("cx_total", stats.cx_total);
@@ -73,19 +76,24 @@ void endpoint_text(const Cluster& cluster, const LocalityEndpoints& locality, co
 }
 
 void cluster_text(const Cluster& cluster, std::string& out) {
-  const auto line = [&](std::string_view key, const auto& value) { out += fmt::format("{}::{}::{}\n", cluster.name, key, value); };
+  const auto line = [&](std::string_view key, const auto& value) {
+    out += fmt::format("{}::{}::{}\n", cluster.name, key, value);
+  };
   line("observability_name", observability_name(cluster));
   const auto thresholds = [&](std::string_view priority, const CircuitBreakerThresholds& limits) {
-    out += fmt::format("{0}::{1}::max_connections::{2}\n{0}::{1}::max_pending_requests::{3}\n{0}::{1}::max_requests::{4}\n{0}::{1}::max_retries::{5}\n",
-                       cluster.name, priority, limits.max_connections, limits.max_pending_requests, limits.max_requests,
-                       limits.max_retries);
+    out += fmt::format(
+        "{0}::{1}::max_connections::{2}\n{0}::{1}::max_pending_requests::{3}\n{0}::{1}::max_requests::{4}\n{0}::{1}::"
+        "max_retries::{5}\n",
+        cluster.name, priority, limits.max_connections, limits.max_pending_requests, limits.max_requests,
+        limits.max_retries);
   };
   thresholds("default_priority", cluster.circuit_breakers);
   thresholds("high_priority", CircuitBreakerThresholds());
   line("added_via_api", cluster.added_via_api);
 }
 
-void endpoint_json(const LocalityEndpoints& locality, const Endpoint& endpoint, const EndpointTotals& stats, admin::HostStatus* into) {
+void endpoint_json(const LocalityEndpoints& locality, const Endpoint& endpoint, const EndpointTotals& stats,
+                   admin::HostStatus* into) {
   set_address(endpoint.address, into->mutable_address());
   const auto metric = [&](std::string_view name, std::uint64_t value, admin::SimpleMetric::Type type) {
     auto* simple = into->add_stats();
@@ -103,8 +111,8 @@ void endpoint_json(const LocalityEndpoints& locality, const Endpoint& endpoint, 
   metric("rq_active", stats.rq_active, admin::SimpleMetric::GAUGE);
   auto* health = into->mutable_health_status();
   using envoy::config::core::v3::HealthStatus;
-  constexpr HealthStatus statuses[] = {HealthStatus::HEALTHY, HealthStatus::UNHEALTHY, HealthStatus::DRAINING, HealthStatus::TIMEOUT,
-                                       HealthStatus::DEGRADED};
+  constexpr HealthStatus statuses[] = {HealthStatus::HEALTHY, HealthStatus::UNHEALTHY, HealthStatus::DRAINING,
+                                       HealthStatus::TIMEOUT, HealthStatus::DEGRADED};
   health->set_eds_health_status(statuses[static_cast<std::size_t>(endpoint.health)]);
   health->set_failed_outlier_check(stats.ejected);
   into->set_hostname(endpoint.hostname);
@@ -125,7 +133,8 @@ AdminResponse clusters_text(const ConfigStore& store, const ClusterEndpointTotal
     if (!entry->endpoints) continue;
     for (const auto& locality : entry->endpoints->localities)
       for (const auto& endpoint : locality.endpoints)
-        endpoint_text(*entry->cluster, locality, endpoint, stats_of(stats, name, endpoint.address.to_string()), response.body);
+        endpoint_text(*entry->cluster, locality, endpoint, stats_of(stats, name, endpoint.address.to_string()),
+                      response.body);
   }
   return response;
 }
@@ -146,7 +155,8 @@ AdminResponse clusters_json(const ConfigStore& store, const ClusterEndpointTotal
     if (!entry->endpoints) continue;
     for (const auto& locality : entry->endpoints->localities)
       for (const auto& endpoint : locality.endpoints)
-        endpoint_json(locality, endpoint, stats_of(stats, name, endpoint.address.to_string()), status->add_host_statuses());
+        endpoint_json(locality, endpoint, stats_of(stats, name, endpoint.address.to_string()),
+                      status->add_host_statuses());
   }
   return AdminResponse::json(to_json(clusters));
 }

@@ -120,7 +120,8 @@ admin::ListenersConfigDump listeners_dump(const ConfigStore& store, const Regex*
 }
 
 /// The route tables that listeners carry inline.
-void add_inline_routes(const std::string& listener_bytes, WallTime updated, const Regex* names, admin::RoutesConfigDump& dump) {
+void add_inline_routes(const std::string& listener_bytes, WallTime updated, const Regex* names,
+                       admin::RoutesConfigDump& dump) {
   envoy::config::listener::v3::Listener listener;
   if (!listener.ParseFromString(listener_bytes)) return;
   std::vector<const envoy::config::listener::v3::FilterChain*> chains;
@@ -129,7 +130,9 @@ void add_inline_routes(const std::string& listener_bytes, WallTime updated, cons
   for (const auto* chain : chains) {
     for (const auto& filter : chain->filters()) {
       envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager manager;
-      if (!filter.typed_config().Is<decltype(manager)>() || !filter.typed_config().UnpackTo(&manager) || !manager.has_route_config()) continue;
+      if (!filter.typed_config().Is<decltype(manager)>() || !filter.typed_config().UnpackTo(&manager) ||
+          !manager.has_route_config())
+        continue;
       if (names && !names->full_match(manager.route_config().name())) continue;
       auto* entry = dump.add_static_route_configs();
       entry->mutable_route_config()->PackFrom(manager.route_config());
@@ -207,7 +210,8 @@ admin::SecretsConfigDump secrets_dump(const ConfigStore& store, const Regex* nam
     *entry->mutable_secret() = shown(*record->active);
   }
   for (const auto& reference : store.wanted_secrets()) {
-    if (const auto it = store.secrets().find(reference.name); it != store.secrets().end() && it->second.active) continue;
+    if (const auto it = store.secrets().find(reference.name); it != store.secrets().end() && it->second.active)
+      continue;
     if (names && !names->full_match(reference.name)) continue;
     auto* entry = dump.add_dynamic_warming_secrets();
     entry->set_name(reference.name);
@@ -251,7 +255,8 @@ AdminResponse dump_resource(const Sections& all, const std::string& resource, st
     const auto* field = section->GetDescriptor()->FindFieldByName(resource);
     if (!field) continue;
     if (!field->is_repeated())
-      return AdminResponse::error(400, resource + " is not a repeated field. Use ?mask=" + resource + " to get only this field\n");
+      return AdminResponse::error(
+          400, resource + " is not a repeated field. Use ?mask=" + resource + " to get only this field\n");
     admin::ConfigDump dump;
     for (int i = 0; i < section->GetReflection()->FieldSize(*section, field); ++i) {
       const Message& element = section->GetReflection()->GetRepeatedMessage(*section, field, i);

@@ -59,7 +59,8 @@ void fill_options(const Process& process, admin::CommandLineOptions& options) {
   options.set_allow_unknown_static_fields(line.allow_unknown_static_fields);
   options.set_reject_unknown_dynamic_fields(line.reject_unknown_dynamic_fields);
   options.set_admin_address_path(line.admin_address_path);
-  options.set_local_address_ip_version(line.local_address_v6 ? admin::CommandLineOptions::v6 : admin::CommandLineOptions::v4);
+  options.set_local_address_ip_version(line.local_address_v6 ? admin::CommandLineOptions::v6
+                                                             : admin::CommandLineOptions::v4);
   options.set_log_level(std::string(to_string(line.log_level)));
   std::string components;
   for (const auto& [component, level] : line.component_log_levels)
@@ -70,10 +71,12 @@ void fill_options(const Process& process, admin::CommandLineOptions& options) {
   options.set_service_cluster(line.service_cluster);
   options.set_service_node(line.service_node);
   options.set_service_zone(line.service_zone);
-  options.set_mode(line.mode == CommandLine::Mode::serve ? admin::CommandLineOptions::Serve : admin::CommandLineOptions::Validate);
+  options.set_mode(line.mode == CommandLine::Mode::serve ? admin::CommandLineOptions::Serve
+                                                         : admin::CommandLineOptions::Validate);
   options.set_disable_hot_restart(true);
-  options.set_drain_strategy(line.drain_strategy == CommandLine::DrainStrategy::immediate ? admin::CommandLineOptions::Immediate
-                                                                                          : admin::CommandLineOptions::Gradual);
+  options.set_drain_strategy(line.drain_strategy == CommandLine::DrainStrategy::immediate
+                                 ? admin::CommandLineOptions::Immediate
+                                 : admin::CommandLineOptions::Gradual);
   *options.mutable_drain_time() = to_proto(line.drain_time);
   *options.mutable_parent_shutdown_time() = to_proto(line.parent_shutdown_time);
   *options.mutable_file_flush_interval() = to_proto(line.file_flush_interval);
@@ -83,7 +86,8 @@ Task<AdminResponse> server_info(Process& process, const Query&) {
   admin::ServerInfo info;
   info.set_version(process.version());
   info.set_state(static_cast<admin::ServerInfo::State>(process.state()));
-  const auto uptime = TimeUtil::SecondsToDuration(std::chrono::duration_cast<std::chrono::seconds>(process.uptime()).count());
+  const auto uptime =
+      TimeUtil::SecondsToDuration(std::chrono::duration_cast<std::chrono::seconds>(process.uptime()).count());
   *info.mutable_uptime_current_epoch() = uptime;
   *info.mutable_uptime_all_epochs() = uptime;
   info.set_hot_restart_version("disabled");
@@ -110,7 +114,8 @@ Task<AdminResponse> clusters(Process& process, const Query& query) {
   }
   const ClusterEndpointTotals totals = co_await process.endpoint_stats();
   const bool json = query.get("format") == "json";
-  AdminResponse response = (json ? clusters_json : clusters_text)(process.config(), totals, filter ? &*filter : nullptr);
+  AdminResponse response =
+      (json ? clusters_json : clusters_text)(process.config(), totals, filter ? &*filter : nullptr);
   co_return response;
 }
 
@@ -142,7 +147,8 @@ std::string runtime_json(const Bootstrap& bootstrap) {
   for (const auto& layer : bootstrap.runtime_layers)
     for (const auto& [key, value] : layer.values) keys.insert(key);
   google::protobuf::Struct page;
-  for (const auto& layer : bootstrap.runtime_layers) (*page.mutable_fields())["layers"].mutable_list_value()->add_values()->set_string_value(layer.name);
+  for (const auto& layer : bootstrap.runtime_layers)
+    (*page.mutable_fields())["layers"].mutable_list_value()->add_values()->set_string_value(layer.name);
   (*page.mutable_fields())["layers"].mutable_list_value()->add_values()->set_string_value("admin");
   auto& entries = *(*page.mutable_fields())["entries"].mutable_struct_value()->mutable_fields();
   for (const auto& key : keys) {
@@ -169,7 +175,9 @@ std::uint64_t resident_bytes() {
 Task<AdminResponse> memory(Process&, const Query&) {
   const struct mallinfo2 info = mallinfo2();
   google::protobuf::Struct page;  // envoy.admin.v3.Memory: uint64 in JSON are strings
-  const auto set = [&](const char* key, std::uint64_t value) { (*page.mutable_fields())[key].set_string_value(std::to_string(value)); };
+  const auto set = [&](const char* key, std::uint64_t value) {
+    (*page.mutable_fields())[key].set_string_value(std::to_string(value));
+  };
   set("allocated", info.uordblks + info.hblkhd);
   set("heap_size", info.arena + info.hblkhd);
   set("pageheap_unmapped", 0);
@@ -193,7 +201,8 @@ std::string set_levels(const Query& query) {
         const std::string_view item = std::string_view(value).substr(begin, end - begin);
         const auto colon = item.find(':');
         Logger* logger = log::find(item.substr(0, colon));
-        if (colon == std::string_view::npos || !parse_log_level(item.substr(colon + 1), level)) return "error: invalid logger name or level\n";
+        if (colon == std::string_view::npos || !parse_log_level(item.substr(colon + 1), level))
+          return "error: invalid logger name or level\n";
         if (logger) logger->set_level(level);
         begin = end + 1;
       }
@@ -213,13 +222,16 @@ Task<AdminResponse> logging(Process&, const Query& query) {
     co_return response;
   }
   response.body = "active loggers:\n";
-  for (const Logger* logger : log::all()) response.body += fmt::format("  {}: {}\n", logger->name(), to_string(logger->level()));
+  for (const Logger* logger : log::all())
+    response.body += fmt::format("  {}: {}\n", logger->name(), to_string(logger->level()));
   response.body += "\n";
   co_return response;
 }
 
 Task<AdminResponse> drain_listeners(Process& process, const Query& query) {
-  process.drain_listeners({.graceful = query.has("graceful"), .inbound_only = query.has("inboundonly"), .skip_exit = query.has("skip_exit")});
+  process.drain_listeners({.graceful = query.has("graceful"),
+                           .inbound_only = query.has("inboundonly"),
+                           .skip_exit = query.has("skip_exit")});
   AdminResponse response{200, "OK\n"};
   co_return response;
 }
@@ -254,10 +266,12 @@ Task<AdminResponse> help(Process&, const Query&) {
 Task<AdminResponse> home(Process&, const Query&) {
   AdminResponse response;
   response.content_type = "text/html; charset=UTF-8";
-  response.body = "<!DOCTYPE html>\n<html lang='en'><head><title>clew admin</title></head>\n<body><h1>clew admin</h1>\n<table>\n";
+  response.body =
+      "<!DOCTYPE html>\n<html lang='en'><head><title>clew admin</title></head>\n<body><h1>clew admin</h1>\n<table>\n";
   for (const auto& page : admin_pages()) {
-    const std::string link = page.mutates ? fmt::format("<form action='{0}' method='post'><button>{0}</button></form>", page.path)
-                                          : fmt::format("<a href='{0}'>{0}</a>", page.path);
+    const std::string link =
+        page.mutates ? fmt::format("<form action='{0}' method='post'><button>{0}</button></form>", page.path)
+                     : fmt::format("<a href='{0}'>{0}</a>", page.path);
     response.body += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", link, page.help);
   }
   response.body += "</table></body></html>\n";
@@ -286,18 +300,18 @@ constexpr AdminPage pages[] = {
 
 }  // namespace
 
-std::span<const AdminPage> admin_pages() {
-  return pages;
-}
+std::span<const AdminPage> admin_pages() { return pages; }
 
 const AdminPage* find_admin_page(std::string_view path) {
-  const auto it = std::find_if(std::begin(pages), std::end(pages), [&](const AdminPage& page) { return page.path == path; });
+  const auto it =
+      std::find_if(std::begin(pages), std::end(pages), [&](const AdminPage& page) { return page.path == path; });
   return it == std::end(pages) ? nullptr : it;
 }
 
 std::string admin_help() {
   std::string text = "admin commands are:\n";
-  for (const auto& page : pages) text += fmt::format("  {}{}: {}\n", page.path, page.mutates ? " (POST)" : "", page.help);
+  for (const auto& page : pages)
+    text += fmt::format("  {}{}: {}\n", page.path, page.mutates ? " (POST)" : "", page.help);
   return text;
 }
 

@@ -31,8 +31,8 @@ struct DrainRequest {
 
 /// Counters of one endpoint, summed over workers.
 struct EndpointTotals {
-  std::uint64_t cx_active = 0, cx_connect_fail = 0, cx_total = 0, rq_active = 0, rq_error = 0, rq_success = 0, rq_timeout = 0,
-                rq_total = 0;
+  std::uint64_t cx_active = 0, cx_connect_fail = 0, cx_total = 0, rq_active = 0, rq_error = 0, rq_success = 0,
+                rq_timeout = 0, rq_total = 0;
   bool ejected = false;
 };
 /// By cluster, then by the endpoint's address as text.

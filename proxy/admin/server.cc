@@ -56,7 +56,8 @@ std::string AdminServer::start(const Address& address) {
   sockaddr_storage storage{};
   const std::size_t length = address.to_sockaddr(storage);
   boost::asio::ip::tcp::endpoint endpoint;
-  if (address.is_pipe() || length == 0 || length > endpoint.capacity()) return "admin address " + address.to_string() + " is no IP address";
+  if (address.is_pipe() || length == 0 || length > endpoint.capacity())
+    return "admin address " + address.to_string() + " is no IP address";
   std::memcpy(endpoint.data(), &storage, length);
   endpoint.resize(length);
   boost::system::error_code error;

@@ -1,5 +1,5 @@
-// The admin interface's own listener: localhost, HTTP/1, on the control thread. Few connections at a time; more wait in the
-// kernel's queue.
+// The admin interface's own listener: localhost, HTTP/1, on the control thread. Few connections at a time; more wait in
+// the kernel's queue.
 #pragma once
 
 #include "proxy/admin/admin.h"

@@ -24,18 +24,27 @@ std::string read(const Query& query, StatQuery& into) {
   }
   if (const auto type = query.get("type"); type && !type->empty() && *type != "All") {
     using Kind = StatSnapshot::Kind;
-    if (*type == "Counters") into.kind = Kind::counter;
-    else if (*type == "Gauges") into.kind = Kind::gauge;
-    else if (*type == "Histograms") into.kind = Kind::histogram;
-    else if (*type == "TextReadouts") into.kind = Kind::text;
-    else return "invalid &type= param\n";
+    if (*type == "Counters")
+      into.kind = Kind::counter;
+    else if (*type == "Gauges")
+      into.kind = Kind::gauge;
+    else if (*type == "Histograms")
+      into.kind = Kind::histogram;
+    else if (*type == "TextReadouts")
+      into.kind = Kind::text;
+    else
+      return "invalid &type= param\n";
   }
   if (const auto buckets = query.get("histogram_buckets"); buckets && !buckets->empty()) {
     using Buckets = StatQuery::Buckets;
-    if (*buckets == "cumulative") into.buckets = Buckets::cumulative;
-    else if (*buckets == "disjoint") into.buckets = Buckets::disjoint;
-    else if (*buckets == "summary" || *buckets == "none") into.buckets = Buckets::summary;
-    else return "usage: /stats?histogram_buckets=(cumulative|disjoint|summary|none)\n";
+    if (*buckets == "cumulative")
+      into.buckets = Buckets::cumulative;
+    else if (*buckets == "disjoint")
+      into.buckets = Buckets::disjoint;
+    else if (*buckets == "summary" || *buckets == "none")
+      into.buckets = Buckets::summary;
+    else
+      return "usage: /stats?histogram_buckets=(cumulative|disjoint|summary|none)\n";
   }
   return {};
 }
@@ -48,14 +57,16 @@ AdminResponse stats_page(const StatSnapshot& snapshot, const Query& query, TagEx
   if (!format.empty() && format != "text" && format != "json")
     return AdminResponse::error(400, "usage: /stats?format=(text|json|prometheus)\n");
   StatQuery options;
-  if (std::string problem = read(query, options); !problem.empty()) return AdminResponse::error(400, std::move(problem));
+  if (std::string problem = read(query, options); !problem.empty())
+    return AdminResponse::error(400, std::move(problem));
   if (format == "json") return AdminResponse::json(stats_json(snapshot, options));
   return {200, stats_text(snapshot, options)};
 }
 
 AdminResponse prometheus_page(const StatSnapshot& snapshot, const Query& query, TagExtractor& tags) {
   StatQuery options;
-  if (std::string problem = read(query, options); !problem.empty()) return AdminResponse::error(400, std::move(problem));
+  if (std::string problem = read(query, options); !problem.empty())
+    return AdminResponse::error(400, std::move(problem));
   tags.new_scrape();
   return {200, stats_prometheus(snapshot, options, tags), "text/plain; version=0.0.4; charset=UTF-8"};
 }

@@ -34,8 +34,10 @@ char* Arena::allocate(std::size_t size, bool align) {
   used_ += size;
   if (align) {
     const auto misfit = reinterpret_cast<std::uintptr_t>(at_) % alignment;
-    if (misfit && static_cast<std::size_t>(end_ - at_) >= alignment - misfit) at_ += alignment - misfit;
-    else if (misfit) at_ = end_ = nullptr;
+    if (misfit && static_cast<std::size_t>(end_ - at_) >= alignment - misfit)
+      at_ += alignment - misfit;
+    else if (misfit)
+      at_ = end_ = nullptr;
   }
   if (at_ && static_cast<std::size_t>(end_ - at_) >= size) {
     char* out = at_;

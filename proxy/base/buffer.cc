@@ -158,7 +158,8 @@ void Buffer::append(Buffer& other, std::size_t n) {
 
 std::span<char> Buffer::prepare(std::size_t min) {
   assert(min > 0 && min <= slab_size);
-  if (prepared_ && slab_size - prepared_->used >= min) return {prepared_->data + prepared_->used, slab_size - prepared_->used};
+  if (prepared_ && slab_size - prepared_->used >= min)
+    return {prepared_->data + prepared_->used, slab_size - prepared_->used};
   if (prepared_) release(std::exchange(prepared_, nullptr));
   if (last_ && last_->end == last_->slab->used && slab_size - last_->end >= min) {
     prepared_ = last_->slab;

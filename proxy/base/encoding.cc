@@ -14,7 +14,8 @@ using ReverseTable = std::array<std::int8_t, 256>;
 constexpr ReverseTable reverse(std::string_view digits) {
   ReverseTable out{};
   for (auto& value : out) value = -1;
-  for (std::size_t i = 0; i < digits.size(); ++i) out[static_cast<unsigned char>(digits[i])] = static_cast<std::int8_t>(i);
+  for (std::size_t i = 0; i < digits.size(); ++i)
+    out[static_cast<unsigned char>(digits[i])] = static_cast<std::int8_t>(i);
   return out;
 }
 
@@ -29,7 +30,8 @@ int hex_value(char c) {
 }
 
 bool unreserved(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_' || c == '~';
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' ||
+         c == '_' || c == '~';
 }
 
 }  // namespace
@@ -130,8 +132,8 @@ std::optional<std::string> percent_decode(std::string_view text) {
 }
 
 std::array<char, 36> uuid_v4(std::uint64_t high, std::uint64_t low) {
-  high = (high & ~0xf000ull) | 0x4000ull;               // version
-  low = (low & ~(3ull << 62)) | (2ull << 62);           // variant
+  high = (high & ~0xf000ull) | 0x4000ull;      // version
+  low = (low & ~(3ull << 62)) | (2ull << 62);  // variant
   std::array<char, 36> out;
   std::size_t at = 0;
   for (int i = 0; i < 32; ++i) {

@@ -27,15 +27,19 @@ class JsonMessage final : public spdlog::custom_flag_formatter {
         case '\r': append(out, "\\r"); break;
         case '\t': append(out, "\\t"); break;
         default:
-          if (static_cast<unsigned char>(c) < 0x20) fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
-          else out.push_back(c);
+          if (static_cast<unsigned char>(c) < 0x20)
+            fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
+          else
+            out.push_back(c);
       }
     }
   }
   std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<JsonMessage>(); }
 
  private:
-  static void append(spdlog::memory_buf_t& out, std::string_view text) { out.append(text.data(), text.data() + text.size()); }
+  static void append(spdlog::memory_buf_t& out, std::string_view text) {
+    out.append(text.data(), text.data() + text.size());
+  }
 };
 
 /// %_: the message on one line.
@@ -44,8 +48,10 @@ class OneLineMessage final : public spdlog::custom_flag_formatter {
   void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
     constexpr std::string_view escaped = "\\n";
     for (const char c : std::string_view(message.payload.data(), message.payload.size())) {
-      if (c == '\n') out.append(escaped.data(), escaped.data() + escaped.size());
-      else out.push_back(c);
+      if (c == '\n')
+        out.append(escaped.data(), escaped.data() + escaped.size());
+      else
+        out.push_back(c);
     }
   }
   std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<OneLineMessage>(); }
@@ -81,11 +87,12 @@ bool parse_log_level(std::string_view text, LogLevel& out) {
 std::string_view to_string(LogLevel level) { return level_names[static_cast<std::size_t>(level)]; }
 
 void Logger::write(LogLevel level, const char* file, int line, std::string_view message) {
-  // The compiler cache makes paths relative to the build folder, wherever that is: «proxy/…» is what a reader looks for.
+  // The compiler cache makes paths relative to the build folder, wherever that is: «proxy/…» is what a reader looks
+  // for.
   while (std::string_view(file).starts_with("../")) file += 3;
   const spdlog::source_loc where(file, line, "");
-  const spdlog::details::log_msg entry(where, {name_.data(), name_.size()}, static_cast<spdlog::level::level_enum>(level),
-                                       {message.data(), message.size()});
+  const spdlog::details::log_msg entry(where, {name_.data(), name_.size()},
+                                       static_cast<spdlog::level::level_enum>(level), {message.data(), message.size()});
   try {
     sink().log(entry);
     if (level >= LogLevel::warning) sink().flush();
@@ -96,9 +103,11 @@ void Logger::write(LogLevel level, const char* file, int line, std::string_view 
 
 namespace log {
 
-#define CLEW_LOGGERS(X)                                                                                                        \
-  X(main) X(config) X(upstream) X(connection) X(http) X(http2) X(router) X(pool) X(filter) X(rbac) X(jwt) X(admin) X(tls) X(dns) \
-  X(client) X(init) X(misc) X(secret)
+#define CLEW_LOGGERS(X)                                                                                        \
+  X(main)                                                                                                      \
+  X(config)                                                                                                    \
+  X(upstream) X(connection) X(http) X(http2) X(router) X(pool) X(filter) X(rbac) X(jwt) X(admin) X(tls) X(dns) \
+      X(client) X(init) X(misc) X(secret)
 
 #define CLEW_DEFINE(name) constinit Logger name(#name);
 CLEW_LOGGERS(CLEW_DEFINE)

@@ -35,7 +35,8 @@ class Logger {
 
 /// The components clew logs under; all of them exist from the start.
 namespace log {
-extern Logger main, config, upstream, connection, http, http2, router, pool, filter, rbac, jwt, admin, tls, dns, client, init, misc, secret;
+extern Logger main, config, upstream, connection, http, http2, router, pool, filter, rbac, jwt, admin, tls, dns, client,
+    init, misc, secret;
 /// Every logger, for POST /logging; the order is stable.
 const std::vector<Logger*>& all();
 Logger* find(std::string_view name);
@@ -45,9 +46,9 @@ bool set_format(const std::string& pattern);
 void set_level(LogLevel level);
 }  // namespace log
 
-#define CLEW_LOG(component, lvl, ...)                                                                  \
-  do {                                                                                                 \
-    if (::clew::log::component.enabled(::clew::LogLevel::lvl))                                         \
+#define CLEW_LOG(component, lvl, ...)                                                                      \
+  do {                                                                                                     \
+    if (::clew::log::component.enabled(::clew::LogLevel::lvl))                                             \
       ::clew::log::component.write(::clew::LogLevel::lvl, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
   } while (false)
 

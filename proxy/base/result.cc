@@ -8,8 +8,7 @@ namespace clew {
 std::string_view to_string(Errc code) noexcept {
   switch (code) {
 #define CLEW_CASE(name) \
-  case Errc::name:      \
-    return #name
+  case Errc::name: return #name
     CLEW_CASE(ok);
     CLEW_CASE(would_block);
     CLEW_CASE(eof);
@@ -65,7 +64,8 @@ std::string_view to_string(Errc code) noexcept {
 }
 
 void throw_exception_from_error(Error error, const boost::source_location& where) {
-  throw std::logic_error(std::string("unchecked error ") + std::string(to_string(error.code)) + " in " + where.function_name());
+  throw std::logic_error(std::string("unchecked error ") + std::string(to_string(error.code)) + " in " +
+                         where.function_name());
 }
 
 }  // namespace clew

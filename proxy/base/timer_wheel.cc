@@ -54,7 +54,8 @@ void TimerWheel::arm(Timer& timer, Duration after) {
   if (wakeup_) wakeup_();
 }
 
-/// Puts it where its highest digit that differs from now's says (digits of six bits); returns when that slot is visited.
+/// Puts it where its highest digit that differs from now's says (digits of six bits); returns when that slot is
+/// visited.
 std::uint64_t TimerWheel::place(Timer& timer) {
   const std::uint64_t difference = timer.tick_ ^ now_;
   TimerLink* head = &due_;

@@ -55,8 +55,8 @@ class TimerWheel {
   void advance();
   /// When advance() is next worth calling, or nothing when no timer is armed. May be earlier than the first expiry.
   std::optional<TimePoint> next_deadline() const;
-  /// Called when an armed timer makes next_deadline() earlier than it was, but not inside advance(), after which the owner
-  /// asks anyway.
+  /// Called when an armed timer makes next_deadline() earlier than it was, but not inside advance(), after which the
+  /// owner asks anyway.
   void set_wakeup(std::function<void()> wakeup) { wakeup_ = std::move(wakeup); }
   TimePoint now() const { return clock_.now(); }
   const Clock& clock() const { return clock_; }
@@ -79,7 +79,7 @@ class TimerWheel {
 
   const Clock& clock_;
   const TimePoint start_;
-  std::uint64_t now_ = 0;  // ticks since start_, up to which everything has run
+  std::uint64_t now_ = 0;                    // ticks since start_, up to which everything has run
   mutable std::uint64_t wake_ = UINT64_MAX;  // the tick the owner knows to come back at
   std::function<void()> wakeup_;
   Timer* running_ = nullptr;  // null once its callback has destroyed it

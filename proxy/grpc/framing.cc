@@ -63,8 +63,8 @@ std::string grpc_timeout(Duration timeout) {
     Duration::rep nanoseconds;
     char letter;
   };
-  static constexpr Unit units[] = {{1, 'n'}, {1'000, 'u'}, {1'000'000, 'm'}, {1'000'000'000, 'S'}, {60'000'000'000, 'M'},
-                                   {3'600'000'000'000, 'H'}};
+  static constexpr Unit units[] = {
+      {1, 'n'}, {1'000, 'u'}, {1'000'000, 'm'}, {1'000'000'000, 'S'}, {60'000'000'000, 'M'}, {3'600'000'000'000, 'H'}};
   constexpr Duration::rep max = 99'999'999;
   const Unit* unit = units;
   while (unit->letter != 'H' && timeout.count() / unit->nanoseconds > max) ++unit;
@@ -73,21 +73,15 @@ std::string grpc_timeout(Duration timeout) {
 
 std::uint32_t grpc_code_of_http(std::uint32_t status) {
   switch (status) {
-    case 400:
-      return GrpcCode::internal;
-    case 401:
-      return GrpcCode::unauthenticated;
-    case 403:
-      return GrpcCode::permission_denied;
-    case 404:
-      return GrpcCode::unimplemented;
+    case 400: return GrpcCode::internal;
+    case 401: return GrpcCode::unauthenticated;
+    case 403: return GrpcCode::permission_denied;
+    case 404: return GrpcCode::unimplemented;
     case 429:
     case 502:
     case 503:
-    case 504:
-      return GrpcCode::unavailable;
-    default:
-      return GrpcCode::unknown;
+    case 504: return GrpcCode::unavailable;
+    default: return GrpcCode::unknown;
   }
 }
 

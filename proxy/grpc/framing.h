@@ -15,8 +15,16 @@ namespace clew {
 /// Code numbers that we act on; google.rpc.Code.
 struct GrpcCode {
   enum : std::uint32_t {
-    ok = 0, cancelled = 1, unknown = 2, deadline_exceeded = 4, permission_denied = 7, resource_exhausted = 8, unimplemented = 12,
-    internal = 13, unavailable = 14, unauthenticated = 16,
+    ok = 0,
+    cancelled = 1,
+    unknown = 2,
+    deadline_exceeded = 4,
+    permission_denied = 7,
+    resource_exhausted = 8,
+    unimplemented = 12,
+    internal = 13,
+    unavailable = 14,
+    unauthenticated = 16,
   };
 };
 
@@ -28,8 +36,8 @@ class GrpcMessageReader {
  public:
   explicit GrpcMessageReader(std::size_t max_message) : max_message_(max_message) {}
 
-  /// Consumes `in`. A message; would_block when more bytes are needed; out_of_memory_bound for a message above the bound;
-  /// http_bad_message for a prefix that cannot be (compressed without having been offered).
+  /// Consumes `in`. A message; would_block when more bytes are needed; out_of_memory_bound for a message above the
+  /// bound; http_bad_message for a prefix that cannot be (compressed without having been offered).
   Result<std::string> next(Buffer& in);
   /// The stream may end here.
   bool between_messages() const { return !in_message_ && prefix_size_ == 0; }

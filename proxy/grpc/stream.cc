@@ -72,7 +72,8 @@ struct GrpcStream::Impl {
         target{call.cluster, 1, {}, {}},
         stream(worker, connection, manager()),
         reader(call.max_message),
-        deadline(worker.timers(), [this] { end(GrpcCode::deadline_exceeded, "deadline exceeded", Errc::request_timeout); }) {
+        deadline(worker.timers(),
+                 [this] { end(GrpcCode::deadline_exceeded, "deadline exceeded", Errc::request_timeout); }) {
     stream.info.connection = &connection;
     stream.info.start = worker.clock().now();
     stream.info.start_wall = worker.clock().wall();
@@ -125,7 +126,8 @@ struct GrpcStream::Impl {
     if (head.end_stream || head.status != 200) {
       if (!finish_by(&head.headers))
         finish(grpc_code_of_http(head.status), "HTTP status " + std::to_string(head.status));
-    } else if (const auto type = head.headers.get(HeaderId::content_type).value_or(""); !type.starts_with("application/grpc")) {
+    } else if (const auto type = head.headers.get(HeaderId::content_type).value_or("");
+               !type.starts_with("application/grpc")) {
       finish(GrpcCode::unknown, "content type " + std::string(type));
     }
     return !ended;
@@ -166,7 +168,8 @@ Task<bool> GrpcStream::Impl::open(std::shared_ptr<Impl> self) {
   self->stream.snapshot.reset();
   if (self->ended) co_return false;
   if (const auto* reply = std::get_if<LocalReply>(&answer)) {
-    self->finish(reply->grpc_status.value_or(grpc_code_of_http(reply->status)), reply->body.empty() ? reply->details : reply->body);
+    self->finish(reply->grpc_status.value_or(grpc_code_of_http(reply->status)),
+                 reply->body.empty() ? reply->details : reply->body);
     co_return false;
   }
   co_return self->accept_head();
@@ -180,8 +183,10 @@ Task<Result<std::string>> GrpcStream::Impl::receive(std::shared_ptr<Impl> self) 
   while (!self->ended) {
     Result<std::string> message = self->reader.next(self->in);
     if (message) co_return message;
-    if (message.error().code == Errc::out_of_memory_bound) self->end(GrpcCode::resource_exhausted, "message too long", Errc::canceled);
-    if (message.error().code == Errc::http_bad_message) self->end(GrpcCode::internal, "compressed message", Errc::canceled);
+    if (message.error().code == Errc::out_of_memory_bound)
+      self->end(GrpcCode::resource_exhausted, "message too long", Errc::canceled);
+    if (message.error().code == Errc::http_bad_message)
+      self->end(GrpcCode::internal, "compressed message", Errc::canceled);
     if (self->ended) break;
     const Result<std::size_t> taken = self->body->try_read(self->in, read_size);
     if (taken) continue;

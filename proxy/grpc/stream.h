@@ -1,5 +1,6 @@
-// A gRPC client stream over our own HTTP/2 and clusters: for ADS, SDS, ext_authz, access-log, rate-limit and OTLP services.
-// It obeys the cluster that the config names, because it is an ordinary Stream given to an ordinary Forwarder.
+// A gRPC client stream over our own HTTP/2 and clusters: for ADS, SDS, ext_authz, access-log, rate-limit and OTLP
+// services. It obeys the cluster that the config names, because it is an ordinary Stream given to an ordinary
+// Forwarder.
 #pragma once
 
 #include "proxy/http/forwarder.h"
@@ -23,12 +24,12 @@ struct GrpcCall {
   std::string path;       // «/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources»
   std::string authority;  // empty: the cluster's name
   std::vector<std::pair<std::string, std::string>> metadata;
-  Duration timeout{0};                           // 0: none; sent as grpc-timeout and enforced here
-  std::size_t max_message = 256 * 1024 * 1024;   // a longer one ends the stream with RESOURCE_EXHAUSTED (8)
+  Duration timeout{0};                          // 0: none; sent as grpc-timeout and enforced here
+  std::size_t max_message = 256 * 1024 * 1024;  // a longer one ends the stream with RESOURCE_EXHAUSTED (8)
 };
 
-/// A bidirectional stream; unary calls send once and receive once. One coroutine receives; send() may be called from any
-/// place on the same worker. Destroying it cancels.
+/// A bidirectional stream; unary calls send once and receive once. One coroutine receives; send() may be called from
+/// any place on the same worker. Destroying it cancels.
 class GrpcStream {
  public:
   GrpcStream(Worker& worker, Forwarder& forwarder, GrpcCall call);

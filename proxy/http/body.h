@@ -1,4 +1,5 @@
-// A message body as a source that is pulled: back-pressure is not reading. Owned by whoever pulls; one puller at a time.
+// A message body as a source that is pulled: back-pressure is not reading. Owned by whoever pulls; one puller at a
+// time.
 #pragma once
 
 #include "proxy/base/buffer.h"
@@ -22,9 +23,9 @@ class Body {
   virtual Task<Result<void>> readable() = 0;
   /// After eof: the trailers, or null.
   virtual HeaderMap* trailers() { return nullptr; }
-  /// No more of it is wanted; the peer is told where the protocol can (RST_STREAM, close). Idempotent. A readable() that is
-  /// waiting returns (posted, not from inside cancel), and from now on the body touches nothing but itself: it may outlive the
-  /// stream and the connection it came from.
+  /// No more of it is wanted; the peer is told where the protocol can (RST_STREAM, close). Idempotent. A readable()
+  /// that is waiting returns (posted, not from inside cancel), and from now on the body touches nothing but itself: it
+  /// may outlive the stream and the connection it came from.
   virtual void cancel(Errc cause) noexcept = 0;
 };
 

@@ -43,7 +43,8 @@ void forward_client_cert(HeaderMap& headers, const HttpConnectionManager& hcm, c
   }
   if (mode == Mode::append_forward) {
     // Several lines become one first: the last element is to be ours.
-    if (const auto all = headers.get_all("x-forwarded-client-cert")) headers.set(HeaderId::x_forwarded_client_cert, *all);
+    if (const auto all = headers.get_all("x-forwarded-client-cert"))
+      headers.set(HeaderId::x_forwarded_client_cert, *all);
     headers.append(HeaderId::x_forwarded_client_cert, element(hcm, *tls));
   }
   if (mode == Mode::sanitize_set) headers.set(HeaderId::x_forwarded_client_cert, element(hcm, *tls));

@@ -56,12 +56,14 @@ class ClientConnection {
   virtual Transport& transport() = 0;
   virtual std::string_view protocol() const = 0;  // «HTTP/1.1», «HTTP/2»
 
-  /// Called (deferred, never from inside a call into this object) whenever active(), can_open() or closed() may have changed: the pool
-  /// looks again.
+  /// Called (deferred, never from inside a call into this object) whenever active(), can_open() or closed() may have
+  /// changed: the pool looks again.
   std::function<void()> on_change;
 };
 
-std::unique_ptr<ClientConnection> make_http1_client(Worker& worker, std::unique_ptr<Transport> transport, const UpstreamHttpOptions& options);
-std::unique_ptr<ClientConnection> make_http2_client(Worker& worker, std::unique_ptr<Transport> transport, const UpstreamHttpOptions& options);
+std::unique_ptr<ClientConnection> make_http1_client(Worker& worker, std::unique_ptr<Transport> transport,
+                                                    const UpstreamHttpOptions& options);
+std::unique_ptr<ClientConnection> make_http2_client(Worker& worker, std::unique_ptr<Transport> transport,
+                                                    const UpstreamHttpOptions& options);
 
 }  // namespace clew

@@ -18,8 +18,8 @@ class Filter {
  public:
   virtual ~Filter() = default;
   virtual Verdict on_request(Stream&) { return Continue{}; }
-  /// Called instead of on_request when the factory says waits(): may wait for a timer or another service, or read the body
-  /// within a bound by replacing it.
+  /// Called instead of on_request when the factory says waits(): may wait for a timer or another service, or read the
+  /// body within a bound by replacing it.
   virtual Task<Verdict> on_request_wait(Stream& stream, BodyPtr& body);
   /// Return the same body to stay off its way. Trailers come with the body.
   virtual BodyPtr wrap_request(Stream&, BodyPtr body) { return body; }

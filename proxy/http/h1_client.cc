@@ -1,5 +1,6 @@
-// make_http1_client: one request after the other on a connection to an endpoint. A connection whose state is in any doubt
-// (bytes that nobody asked for, an end that is not one, an answer before its request was sent) is never used again.
+// make_http1_client: one request after the other on a connection to an endpoint. A connection whose state is in any
+// doubt (bytes that nobody asked for, an end that is not one, an answer before its request was sent) is never used
+// again.
 #include "config/snapshot/cluster.h"
 #include "proxy/http/client_connection.h"
 #include "proxy/http/h1_codec.h"
@@ -15,8 +16,8 @@ namespace {
 
 constexpr std::size_t read_size = Buffer::slab_size;
 
-/// Everything of the connection. Shared by whoever holds the connection, its exchange and the coroutine that watches it, so
-/// that any of them may go first.
+/// Everything of the connection. Shared by whoever holds the connection, its exchange and the coroutine that watches
+/// it, so that any of them may go first.
 class Http1Core : public std::enable_shared_from_this<Http1Core> {
  public:
   Http1Core(Worker& worker, std::unique_ptr<Transport> transport, const UpstreamHttpOptions& options);
@@ -230,7 +231,8 @@ Task<Result<void>> Http1Exchange::flush() {
 
 Task<Result<void>> Http1Exchange::read_head(ResponseHead& into) {
   if (error_ != Errc::ok) co_return Error{error_};
-  if (!core_->output.empty() && !core_->writing) co_await flush();  // a failure shows in what can be read: maybe an answer
+  if (!core_->output.empty() && !core_->writing)
+    co_await flush();  // a failure shows in what can be read: maybe an answer
   into.headers.clear();
   into.original_names.clear();
   into.reason = {};
@@ -239,13 +241,16 @@ Task<Result<void>> Http1Exchange::read_head(ResponseHead& into) {
   for (;;) {
     const Result<void> result = core_->decoder.read_head(core_->input);
     if (result) break;
-    if (result.error().code == Errc::eof) co_return fail(Errc::upstream_closed);  // half a head is worse: see the next line
+    if (result.error().code == Errc::eof)
+      co_return fail(Errc::upstream_closed);  // half a head is worse: see the next line
     if (result.error().code != Errc::would_block) co_return fail(Errc::upstream_protocol_error);
     const Result<std::size_t> got = core_->fill();
     if (got) continue;
     if (error_ != Errc::ok) co_return Error{error_};
-    if (got.error().code != Errc::would_block) core_->decoder.end_of_input();
-    else co_await core_->watch.wait(core_);
+    if (got.error().code != Errc::would_block)
+      core_->decoder.end_of_input();
+    else
+      co_await core_->watch.wait(core_);
   }
   final_head_ = into.status >= 200 || into.upgraded;
   upgraded_ = into.upgraded;

@@ -1,6 +1,6 @@
-// HTTP/1 (RFC 9112) without I/O: bytes to heads and body bytes, heads to bytes. llhttp parses, with no leniency; this adds
-// Envoy's rules and the bounds. One decoder serves the messages of one direction of a connection, one after the other, and
-// never takes a byte that belongs to the next one.
+// HTTP/1 (RFC 9112) without I/O: bytes to heads and body bytes, heads to bytes. llhttp parses, with no leniency; this
+// adds Envoy's rules and the bounds. One decoder serves the messages of one direction of a connection, one after the
+// other, and never takes a byte that belongs to the next one.
 #pragma once
 
 #include "config/snapshot/listener.h"
@@ -42,13 +42,15 @@ class Http1Decoder {
   /// What of its request decides how a response is framed.
   struct Asked {
     bool head = false, connect = false, upgrade = false;
-    static Asked of(const RequestHead& request) { return {request.method == "HEAD", request.method == "CONNECT", !request.upgrade.empty()}; }
+    static Asked of(const RequestHead& request) {
+      return {request.method == "HEAD", request.method == "CONNECT", !request.upgrade.empty()};
+    }
   };
   void begin(ResponseHead& head, const Asked& asked);
 
-  /// Takes what belongs to the head: success when it is complete, would_block, eof (nothing of a head was there), or why it
-  /// is refused: http_bad_message, http_bad_framing, http_transfer_coding, http_protocol_version, http_headers_too_large,
-  /// http_too_many_headers; closed in the middle: downstream_closed, upstream_closed.
+  /// Takes what belongs to the head: success when it is complete, would_block, eof (nothing of a head was there), or
+  /// why it is refused: http_bad_message, http_bad_framing, http_transfer_coding, http_protocol_version,
+  /// http_headers_too_large, http_too_many_headers; closed in the middle: downstream_closed, upstream_closed.
   Result<void> read_head(Buffer& input);
   /// Moves up to max body bytes: their number, would_block, eof after the last one, or an error as above. Trailers are
   /// checked, counted and dropped, as Envoy does without enable_trailers.
@@ -96,7 +98,7 @@ class Http1Decoder {
   State state_ = State::idle;
   Framing framing_ = Framing::none;
   bool keep_alive_ = true, input_ended_ = false, head_complete_ = false, message_complete_ = false;
-  bool close_ = false, keep_ = false, upgrade_named_ = false;       // said by Connection
+  bool close_ = false, keep_ = false, upgrade_named_ = false;  // said by Connection
   Asked asked_;
   Error error_{Errc::ok};
   std::string_view details_;

@@ -29,7 +29,8 @@ bool each_token(std::string_view list, F&& f) {
 
 void Http1Decoder::Text::append(Arena& arena, const char* at, std::size_t n) {
   if (size + n > capacity) {
-    const std::size_t want = size == 0 ? n : 2 * (size + n);  // a text in one piece, the usual case, takes no more than it needs
+    const std::size_t want =
+        size == 0 ? n : 2 * (size + n);  // a text in one piece, the usual case, takes no more than it needs
     char* grown = arena.allocate(want);
     if (size != 0) std::memcpy(grown, data, size);
     data = grown;
@@ -162,10 +163,12 @@ Error Http1Decoder::fail_by_parser() {
     case HPE_CB_HEADER_VALUE_COMPLETE:
       if (error_.code != Errc::ok) return fail(error_.code, details_);
       if (extension_bytes_ > max_extension_bytes) return fail(Errc::http_bad_message, "http1.codec_error");
-      if (trailer_bytes_ > options_.max_head_bytes) return fail(Errc::http_headers_too_large, "http1.trailers_too_large");
+      if (trailer_bytes_ > options_.max_head_bytes)
+        return fail(Errc::http_headers_too_large, "http1.trailers_too_large");
       return fail(Errc::http_too_many_headers, "http1.too_many_trailers");
     case HPE_INVALID_VERSION:
-      if (reason.starts_with("Expected")) return fail(Errc::http_bad_message, "http1.codec_error");  // a line end, in truth
+      if (reason.starts_with("Expected"))
+        return fail(Errc::http_bad_message, "http1.codec_error");  // a line end, in truth
       return fail(Errc::http_protocol_version, "low_version");
     case HPE_INVALID_TRANSFER_ENCODING:
     case HPE_UNEXPECTED_CONTENT_LENGTH:
@@ -175,8 +178,7 @@ Error Http1Decoder::fail_by_parser() {
       if (llhttp_get_errno(&parser_) == HPE_INVALID_TRANSFER_ENCODING)
         return fail(Errc::http_transfer_coding, "http1.invalid_transfer_encoding");
       return fail(Errc::http_bad_framing, "http1.codec_error");
-    default:
-      return fail(Errc::http_bad_message, "http1.codec_error");
+    default: return fail(Errc::http_bad_message, "http1.codec_error");
   }
 }
 
@@ -239,25 +241,25 @@ bool Http1Decoder::field_done() {
       ++lengths_;
       length_ = parse_uint(value);
       break;
-    case HeaderId::upgrade:
-      upgrade_ = value;
-      return true;
-    default:
-      break;
+    case HeaderId::upgrade: upgrade_ = value; return true;
+    default: break;
   }
   headers_->add_view(id, name, value);
   return true;
 }
 
-/// Reads Connection and removes what it names, and everything else that belongs to this connection alone. False: it names
-/// a field that policies rely on.
+/// Reads Connection and removes what it names, and everything else that belongs to this connection alone. False: it
+/// names a field that policies rely on.
 bool Http1Decoder::connection_options() {
   Arena& arena = headers_->arena();
   const std::string_view list = headers_->get_all("connection").value_or("");
   const bool sane = each_token(list, [&](std::string_view token) {
-    if (equals_ignore_case(token, "close")) close_ = true;
-    else if (equals_ignore_case(token, "keep-alive")) keep_ = true;
-    else if (equals_ignore_case(token, "upgrade")) upgrade_named_ = true;
+    if (equals_ignore_case(token, "close"))
+      close_ = true;
+    else if (equals_ignore_case(token, "keep-alive"))
+      keep_ = true;
+    else if (equals_ignore_case(token, "upgrade"))
+      upgrade_named_ = true;
     else if (kind_ == Kind::request) {
       char* lower = arena.allocate(token.size());
       std::transform(token.begin(), token.end(), lower, ascii_lower);
@@ -284,7 +286,8 @@ Result<void> Http1Decoder::head_done() {
     return fail(Errc::http_bad_framing, "http1.content_length_and_chunked_not_allowed");
   if (lengths_ > 1 || (lengths_ == 1 && !length_)) return fail(Errc::http_bad_framing, "http1.codec_error");
   // «0003» and «3» are one length: the one that we understood is the one that goes on.
-  if (length_ && headers_->get(HeaderId::content_length)->front() == '0' && headers_->get(HeaderId::content_length)->size() > 1)
+  if (length_ && headers_->get(HeaderId::content_length)->front() == '0' &&
+      headers_->get(HeaderId::content_length)->size() > 1)
     headers_->set(HeaderId::content_length, fmt::format_int(*length_).c_str());
   if (!connection_options()) return fail(Errc::http_bad_message, "http1.connection_header_rejected");
   return kind_ == Kind::request ? request_done() : response_done();
@@ -304,8 +307,10 @@ Result<void> Http1Decoder::request_done() {
     return fail(Errc::http_transfer_coding, "http1.invalid_transfer_encoding");
   if (connect && length_.value_or(0) != 0) return fail(Errc::http_bad_message, "http1.body_disallowed");
   if (hosts_ > 1) return fail(Errc::http_bad_message, "http1.multiple_host_headers");
-  if (hosts_ == 1) head.authority = host_.empty() ? std::string_view("") : host_;  // null: there was none
-  else if (http10 && !options_.default_host.empty()) head.authority = options_.default_host;
+  if (hosts_ == 1)
+    head.authority = host_.empty() ? std::string_view("") : host_;  // null: there was none
+  else if (http10 && !options_.default_host.empty())
+    head.authority = options_.default_host;
   if (const Result<void> target = request_target(); !target) return target;
   if (!valid_authority(head.authority)) return fail(Errc::http_bad_message, "http.invalid_authority");
 
@@ -382,10 +387,14 @@ Result<void> Http1Decoder::response_done() {
   if (head.status == 101 || tunnel) {
     head.upgraded = true;
     framing_ = Framing::raw;
-  } else if (head.status < 200 || head.status == 204 || head.status == 304 || asked_.head) framing_ = Framing::none;
-  else if (codings_ != 0) framing_ = Framing::chunked;
-  else if (length_) framing_ = *length_ == 0 ? Framing::none : Framing::length;
-  else framing_ = Framing::until_close;
+  } else if (head.status < 200 || head.status == 204 || head.status == 304 || asked_.head)
+    framing_ = Framing::none;
+  else if (codings_ != 0)
+    framing_ = Framing::chunked;
+  else if (length_)
+    framing_ = *length_ == 0 ? Framing::none : Framing::length;
+  else
+    framing_ = Framing::until_close;
   if (framing_ == Framing::until_close || framing_ == Framing::raw) keep_alive_ = false;
   remaining_ = length_.value_or(0);
   head.end_stream = framing_ == Framing::none;

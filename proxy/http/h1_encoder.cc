@@ -47,7 +47,8 @@ class Writer {
 /// How names are spelled: as received, where that was kept and is known.
 class Spelling {
  public:
-  Spelling(const std::vector<std::string_view>& originals, bool preserve) : originals_(preserve ? &originals : nullptr) {}
+  Spelling(const std::vector<std::string_view>& originals, bool preserve)
+      : originals_(preserve ? &originals : nullptr) {}
   std::string_view operator()(std::string_view lower) const {
     if (!originals_) return lower;
     for (const std::string_view original : *originals_)
@@ -64,7 +65,8 @@ void write_fields(Writer& out, const HeaderMap& headers, const Spelling& spelled
     // Framing and the connection are this encoder's to speak of, whatever a filter or a route added.
     if (field.id == HeaderId::te) {
       if (field.value != "trailers") continue;
-    } else if (hop_by_hop(field.id) || field.id == HeaderId::host || (without_length && field.id == HeaderId::content_length)) {
+    } else if (hop_by_hop(field.id) || field.id == HeaderId::host ||
+               (without_length && field.id == HeaderId::content_length)) {
       continue;
     }
     out << spelled(field.name) << ": " << field.value << "\r\n";
@@ -87,8 +89,7 @@ bool Http1BodyEncoder::encode(Buffer& out, Buffer& bytes) {
   const std::size_t n = bytes.size();
   if (n == 0) return true;
   switch (framing_) {
-    case Framing::none:
-      return false;
+    case Framing::none: return false;
     case Framing::length:
       if (n > remaining_) return false;
       remaining_ -= n;
@@ -103,9 +104,7 @@ bool Http1BodyEncoder::encode(Buffer& out, Buffer& bytes) {
       return true;
     }
     case Framing::until_close:
-    case Framing::raw:
-      out.append(bytes, n);
-      return true;
+    case Framing::raw: out.append(bytes, n); return true;
   }
   return false;
 }
@@ -127,7 +126,8 @@ Http1BodyEncoder encode_request_head(Buffer& buffer, const RequestHead& head, bo
   const std::optional<std::uint64_t> length = declared_length(head.headers);
   const bool keep_length = length && !raw && !(end_stream && *length != 0);
   write_fields(out, head.headers, spelled, !keep_length);
-  if (!head.upgrade.empty()) out << spelled("connection") << ": upgrade\r\n" << spelled("upgrade") << ": " << head.upgrade << "\r\n";
+  if (!head.upgrade.empty())
+    out << spelled("connection") << ": upgrade\r\n" << spelled("upgrade") << ": " << head.upgrade << "\r\n";
 
   Http1BodyEncoder body;
   if (raw) {
@@ -151,12 +151,14 @@ Http1BodyEncoder encode_response_head(Buffer& buffer, const ResponseHead& head, 
   const bool head_request = encoding.request.method == "HEAD";
   const bool no_content = head.status < 200 || head.status == 204;
   Writer out(buffer);
-  out << (http10 ? "HTTP/1.0 " : "HTTP/1.1 ") << fmt::format_int(head.status).c_str() << " " << reason_phrase(head.status) << "\r\n";
+  out << (http10 ? "HTTP/1.0 " : "HTTP/1.1 ") << fmt::format_int(head.status).c_str() << " "
+      << reason_phrase(head.status) << "\r\n";
 
   const std::optional<std::uint64_t> length = declared_length(head.headers);
   // A length that nothing follows would be a lie, except where a length describes what is not sent.
   const bool described = head_request || head.status == 304;
-  const bool keep_length = length && !no_content && !head.upgraded && (described || !encoding.end_stream || *length == 0);
+  const bool keep_length =
+      length && !no_content && !head.upgraded && (described || !encoding.end_stream || *length == 0);
   write_fields(out, head.headers, spelled, !keep_length);
 
   Http1BodyEncoder body;
@@ -166,7 +168,8 @@ Http1BodyEncoder encode_response_head(Buffer& buffer, const ResponseHead& head, 
   } else if (informational) {
   } else if (encoding.end_stream || no_content || described) {
     if (!keep_length && !no_content && !described) out << spelled("content-length") << ": 0\r\n";
-    if (!keep_length && head_request && !no_content && !http10 && !encoding.end_stream) out << "transfer-encoding: chunked\r\n";
+    if (!keep_length && head_request && !no_content && !http10 && !encoding.end_stream)
+      out << "transfer-encoding: chunked\r\n";
   } else if (length) {
     body = Http1BodyEncoder(Framing::length, *length);
   } else if (http10) {
@@ -176,8 +179,10 @@ Http1BodyEncoder encode_response_head(Buffer& buffer, const ResponseHead& head, 
     body = Http1BodyEncoder(Framing::chunked, 0);
   }
   if (!informational && !head.upgraded) {
-    if (encoding.close || body.framing() == Framing::until_close) out << "connection: close\r\n";
-    else if (http10) out << "connection: keep-alive\r\n";
+    if (encoding.close || body.framing() == Framing::until_close)
+      out << "connection: close\r\n";
+    else if (http10)
+      out << "connection: keep-alive\r\n";
   }
   out << "\r\n";
   return body;

@@ -16,12 +16,14 @@ constexpr std::size_t read_size = Buffer::slab_size;
 constexpr std::size_t write_size = 64 * 1024;
 /// How long a request goes on before its client is watched for having left: most are over by then, and cost nothing.
 constexpr Duration watch_delay = std::chrono::milliseconds(25);
-/// Envoy's delayed_close_timeout: for a peer to read our last words before unread bytes of its own make a reset of them.
+/// Envoy's delayed_close_timeout: for a peer to read our last words before unread bytes of its own make a reset of
+/// them.
 constexpr Duration linger_timeout = std::chrono::seconds(1);
 
 class Http1Server;
 
-/// A request's body, or the client's side of an upgraded connection. Cut off from the connection by cancel() or its end.
+/// A request's body, or the client's side of an upgraded connection. Cut off from the connection by cancel() or its
+/// end.
 class RequestBody final : public Body {
  public:
   explicit RequestBody(Http1Server& server);
@@ -40,8 +42,8 @@ class RequestBody final : public Body {
 
 class Http1Server final : public ResponseWriter {
  public:
-  Http1Server(HttpService service, Transport& transport, const ConnectionInfo& connection, const HttpConnectionManager& hcm,
-              DrainSignal& drain);
+  Http1Server(HttpService service, Transport& transport, const ConnectionInfo& connection,
+              const HttpConnectionManager& hcm, DrainSignal& drain);
 
   Task<void> run(Buffer initial);
 
@@ -169,7 +171,8 @@ Http1Server::Http1Server(HttpService service, Transport& transport, const Connec
 
 Task<void> Http1Server::run(Buffer initial) {
   service_.stats.downstream_cx_http1_total.add();
-  if (hcm_.max_connection_duration && *hcm_.max_connection_duration > Duration::zero()) life_timer_.arm(*hcm_.max_connection_duration);
+  if (hcm_.max_connection_duration && *hcm_.max_connection_duration > Duration::zero())
+    life_timer_.arm(*hcm_.max_connection_duration);
   input_ = std::move(initial);
   for (bool more = true; more;) more = co_await serve_one();
   for (Timer* timer : {&idle_timer_, &life_timer_, &drain_timer_, &head_timer_, &watch_timer_}) timer->cancel();
@@ -207,8 +210,10 @@ Task<bool> Http1Server::serve_one() {
   stream.info.protocol = to_string(stream.request.version);
   service_.stats.downstream_rq_http1_total.add();
   BodyPtr body;
-  if (stream.request.end_stream) watch_timer_.arm(watch_delay);
-  else body = std::make_unique<RequestBody>(*this);
+  if (stream.request.end_stream)
+    watch_timer_.arm(watch_delay);
+  else
+    body = std::make_unique<RequestBody>(*this);
   Task<Result<void>> running = run_stream(stream, std::move(body), service_.forwarder, *this, service_.observer);
   const Result<void> answered = co_await std::move(running);
   watch_timer_.cancel();
@@ -242,7 +247,8 @@ Task<Result<void>> Http1Server::read_head() {
   Result<void> result = decoder_.read_head(input_);
   if (result || result.error().code != Errc::would_block) co_return result;
   if (hcm_.request_headers_timeout > Duration::zero()) head_timer_.arm(hcm_.request_headers_timeout);
-  idle_timer_.arm(hcm_.stream_idle_timeout > Duration::zero() ? hcm_.stream_idle_timeout : hcm_.idle_timeout.value_or(std::chrono::hours(1)));
+  idle_timer_.arm(hcm_.stream_idle_timeout > Duration::zero() ? hcm_.stream_idle_timeout
+                                                              : hcm_.idle_timeout.value_or(std::chrono::hours(1)));
   while (!result && result.error().code == Errc::would_block) {
     const Result<std::size_t> got = fill();
     if (!got && got.error().code == Errc::would_block) co_await watch_.wait();

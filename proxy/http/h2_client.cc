@@ -17,18 +17,15 @@ constexpr std::size_t low_water = 16 * 1024;
 Errc cause_of(Errc end) {
   switch (end) {
     case Errc::http_bad_message:
-    case Errc::http_flood:
-      return Errc::upstream_protocol_error;
+    case Errc::http_flood: return Errc::upstream_protocol_error;
     case Errc::eof:
-    case Errc::connection_reset:
-      return Errc::upstream_closed;
-    default:
-      return end;
+    case Errc::connection_reset: return Errc::upstream_closed;
+    default: return end;
   }
 }
 
-/// Everything of the connection. Shared by its coroutines, its exchanges and the ClientConnection that people hold, so that
-/// any of them may go first.
+/// Everything of the connection. Shared by its coroutines, its exchanges and the ClientConnection that people hold, so
+/// that any of them may go first.
 class H2ClientCore final : public H2Session::Owner {
  public:
   H2ClientCore(Worker& worker, std::unique_ptr<Transport> transport, const UpstreamHttpOptions& options);
@@ -42,7 +39,8 @@ class H2ClientCore final : public H2Session::Owner {
   void on_ping_ack() override { pong_timer_.cancel(); }
 
   bool can_open() const {
-    return !closed && !draining_ && session.can_open() && open_ < std::min(max_streams_, session.peer_max_concurrent_streams());
+    return !closed && !draining_ && session.can_open() &&
+           open_ < std::min(max_streams_, session.peer_max_concurrent_streams());
   }
   std::size_t open_exchanges() const { return open_; }
   void exchange_opened() { ++open_; }
@@ -103,14 +101,14 @@ class H2Exchange final : public ClientExchange, public H2Stream {
   void fill(ResponseHead& into, const H2Head& head) const;
 
   const std::shared_ptr<H2ClientCore> core_;
-  Arena arena_;                     // trailers of both directions, early heads
+  Arena arena_;  // trailers of both directions, early heads
   std::deque<Early> early_;
   std::optional<HeaderMap> trailers_, out_trailers_copy_;
   H2Body body_;
   Event sending_, head_;
   ResponseHead* wanted_ = nullptr;  // read_head() waits for it
   HeaderMap* decoding_ = nullptr;
-  bool delivered_ = false;          // *wanted_ is complete
+  bool delivered_ = false;  // *wanted_ is complete
   bool extended_connect_ = false;
   bool sent_ = false;
 };
@@ -186,7 +184,8 @@ void H2ClientCore::ping() {
 
 // ---- H2Exchange
 
-H2Exchange::H2Exchange(std::shared_ptr<H2ClientCore> core) : core_(std::move(core)), body_(core_->session, core_->io, *this) {
+H2Exchange::H2Exchange(std::shared_ptr<H2ClientCore> core)
+    : core_(std::move(core)), body_(core_->session, core_->io, *this) {
   core_->exchange_opened();
   body_.on_cancel = [this](Errc cause) {
     if (!in_ended) reset(cause);

@@ -1,4 +1,5 @@
-// The receiving half of H2Session's heads: fields as HPACK gives them, counted, checked and joined into one view of the message.
+// The receiving half of H2Session's heads: fields as HPACK gives them, counted, checked and joined into one view of the
+// message.
 #include "proxy/http/h2_session.h"
 
 #include "proxy/base/strings.h"
@@ -44,8 +45,10 @@ int H2Session::add_field(std::string_view name, std::string_view value) {
   const HeaderId id = header_id(name);
   const bool crumb = id == HeaderId::cookie && options_.server;
   if (!crumb || block_.crumbs.empty()) ++block_.count;
-  if (block_.count > options_.max_header_count || block_.bytes > options_.max_header_bytes + field_overhead * options_.max_header_count) {
-    block_.stream->error = block_.count > options_.max_header_count ? Errc::http_too_many_headers : Errc::http_headers_too_large;
+  if (block_.count > options_.max_header_count ||
+      block_.bytes > options_.max_header_bytes + field_overhead * options_.max_header_count) {
+    block_.stream->error =
+        block_.count > options_.max_header_count ? Errc::http_too_many_headers : Errc::http_headers_too_large;
     block_.stream->on_received();
     block_.stream = nullptr;
     return accounting_.premature_reset() ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : flood("oversized heads");
@@ -78,23 +81,12 @@ bool H2Session::add_pseudo(std::string_view name, std::string_view value) {
   }
   value = head.headers->arena().copy(value);
   switch (header_id(name)) {
-    case HeaderId::pseudo_method:
-      head.method = value;
-      return true;
-    case HeaderId::pseudo_scheme:
-      head.scheme = value;
-      return true;
-    case HeaderId::pseudo_authority:
-      head.authority = value;
-      return true;
-    case HeaderId::pseudo_path:
-      head.path = value;
-      return true;
-    case HeaderId::pseudo_protocol:
-      head.protocol = value;
-      return true;
-    default:
-      return false;
+    case HeaderId::pseudo_method: head.method = value; return true;
+    case HeaderId::pseudo_scheme: head.scheme = value; return true;
+    case HeaderId::pseudo_authority: head.authority = value; return true;
+    case HeaderId::pseudo_path: head.path = value; return true;
+    case HeaderId::pseudo_protocol: head.protocol = value; return true;
+    default: return false;
   }
 }
 

@@ -1,5 +1,5 @@
-// What an HTTP/2 connection needs between its session and its transport, the same for both roles: one coroutine that reads,
-// one that writes, and a stream's body.
+// What an HTTP/2 connection needs between its session and its transport, the same for both roles: one coroutine that
+// reads, one that writes, and a stream's body.
 #pragma once
 
 #include "proxy/http/body.h"
@@ -17,15 +17,15 @@ class H2Io {
  public:
   H2Io(Worker& worker, Transport& transport, H2Session& session);
 
-  /// Feeds the session until it is over or the transport ends: why. Calls `fed` after each feed, when the session may be
-  /// called again.
+  /// Feeds the session until it is over or the transport ends: why. Calls `fed` after each feed, when the session may
+  /// be called again.
   Task<Errc> read(Buffer initial, std::function<void()> fed);
   /// Writes what the session has, all of it together, whenever flush() says that there may be something. Ends after
   /// finish(), or with the transport, which it then closes.
   Task<void> write();
   void flush() { wake_.notify(); }
-  /// The writer shall send what is left and then our end. A peer that does not take it, or does not end its own direction, is
-  /// cut off after some seconds.
+  /// The writer shall send what is left and then our end. A peer that does not take it, or does not end its own
+  /// direction, is cut off after some seconds.
   void finish();
   /// After finish(): reads and forgets until the peer's end, so that what we sent last is not lost to a reset.
   Task<void> linger();
@@ -43,8 +43,8 @@ class H2Io {
   bool finishing_ = false;
 };
 
-/// The body of a request or response on a session. After cancel(), or detach() by the stream's owner, it touches neither
-/// session nor stream.
+/// The body of a request or response on a session. After cancel(), or detach() by the stream's owner, it touches
+/// neither session nor stream.
 class H2Body final : public Body {
  public:
   H2Body(H2Session& session, H2Io& io, H2Stream& stream) : session_(&session), io_(&io), stream_(&stream) {}

@@ -1,5 +1,5 @@
-// serve_http2: an HTTP/2 connection from a client. The reader's coroutine owns the connection; each request is a child that
-// runs run_stream; one writer sends what all of them made.
+// serve_http2: an HTTP/2 connection from a client. The reader's coroutine owns the connection; each request is a child
+// that runs run_stream; one writer sends what all of them made.
 #include "proxy/base/log.h"
 #include "proxy/base/strings.h"
 #include "proxy/http/h2_io.h"
@@ -56,16 +56,16 @@ class ServerStream final : public H2Stream, public ResponseWriter {
 
   H2Server& server_;
   std::optional<HeaderMap> trailers_;
-  H2Body* body_ = nullptr;     // the request's, while it lives
-  Body* pulled_ = nullptr;     // the response's, while respond() reads it
+  H2Body* body_ = nullptr;  // the request's, while it lives
+  Body* pulled_ = nullptr;  // the response's, while respond() reads it
   Event progress_;
   bool extended_connect_ = false;
 };
 
 class H2Server final : public H2Session::Owner {
  public:
-  H2Server(HttpService service, Transport& transport, const ConnectionInfo& connection, const HttpConnectionManager& hcm,
-           DrainSignal& drain);
+  H2Server(HttpService service, Transport& transport, const ConnectionInfo& connection,
+           const HttpConnectionManager& hcm, DrainSignal& drain);
 
   Task<void> run(Buffer initial);
 
@@ -144,10 +144,13 @@ void ServerStream::on_head(const H2Head& head) {
     std::transform(head.protocol.begin(), head.protocol.end(), lower, ascii_lower);
     request.upgrade = {lower, head.protocol.size()};
   }
-  if (const auto expect = request.headers.get(HeaderId::expect)) request.expect_continue = equals_ignore_case(*expect, "100-continue");
+  if (const auto expect = request.headers.get(HeaderId::expect))
+    request.expect_continue = equals_ignore_case(*expect, "100-continue");
   using Underscores = HttpConnectionManager::Underscores;
   if (server_.hcm.headers_with_underscores != Underscores::allow) {
-    const auto underscored = [](const HeaderMap::Field& field) { return field.name.find('_') != std::string_view::npos; };
+    const auto underscored = [](const HeaderMap::Field& field) {
+      return field.name.find('_') != std::string_view::npos;
+    };
     const std::size_t before = request.headers.size();
     request.headers.remove_if(underscored);
     if (server_.hcm.headers_with_underscores == Underscores::reject_request && request.headers.size() != before) {
@@ -273,8 +276,8 @@ H2Options server_options(const HttpConnectionManager& hcm) {
   return options;
 }
 
-H2Server::H2Server(HttpService s, Transport& transport, const ConnectionInfo& connection, const HttpConnectionManager& manager,
-                   DrainSignal& drain)
+H2Server::H2Server(HttpService s, Transport& transport, const ConnectionInfo& connection,
+                   const HttpConnectionManager& manager, DrainSignal& drain)
     : service(s),
       hcm(manager),
       session(*this, server_options(manager)),
@@ -299,7 +302,8 @@ H2Server::H2Server(HttpService s, Transport& transport, const ConnectionInfo& co
 
 Task<void> H2Server::run(Buffer initial) {
   service.stats.downstream_cx_http2_total.add();
-  if (hcm.max_connection_duration && *hcm.max_connection_duration > Duration::zero()) life_timer_.arm(*hcm.max_connection_duration);
+  if (hcm.max_connection_duration && *hcm.max_connection_duration > Duration::zero())
+    life_timer_.arm(*hcm.max_connection_duration);
   drain_.set_hook([this] { start_drain(); });
   if (drain_.draining()) start_drain();
   idle();
@@ -347,8 +351,10 @@ void H2Server::bury_dead() {
     std::list<ServerStream> one;
     one.splice(one.end(), dead_, dead_.begin());
     ServerStream& stream = one.front();
-    if (stream.error == Errc::http_headers_too_large || stream.error == Errc::http_too_many_headers) stream.refusal = "http2.too_many_headers";
-    if (stream.error == Errc::http_bad_message && stream.refusal.empty()) stream.refusal = "http2.violation.of.messaging.rule";
+    if (stream.error == Errc::http_headers_too_large || stream.error == Errc::http_too_many_headers)
+      stream.refusal = "http2.too_many_headers";
+    if (stream.error == Errc::http_bad_message && stream.refusal.empty())
+      stream.refusal = "http2.violation.of.messaging.rule";
     if (!stream.refusal.empty()) requests_.spawn(bury(std::move(one)));
   }
 }
@@ -362,7 +368,8 @@ Task<void> H2Server::serve(ServerStream& stream) {
   HttpServerStats& stats = service.stats;
   stats.downstream_rq_http2_total.add();
   BodyPtr body = stream.request_body();
-  const Result<void> answered = co_await run_stream(stream.stream, std::move(body), service.forwarder, stream, service.observer);
+  const Result<void> answered =
+      co_await run_stream(stream.stream, std::move(body), service.forwarder, stream, service.observer);
   if (stream.error == Errc::http_stream_reset) stats.downstream_rq_rx_reset.add();
   if (!stream.closed && (!answered || !stream.out_done)) stats.downstream_rq_tx_reset.add();
   // A request that is still coming has its answer: RFC 9113 8.1.

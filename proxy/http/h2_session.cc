@@ -16,7 +16,9 @@ constexpr std::size_t max_control_queue = 1000;  // frames that the peer makes u
 constexpr std::size_t max_continuations = 512;   // their bytes are bounded by the head's limit; this is for empty ones
 constexpr std::size_t copy_below = 512;          // smaller pieces are copied: a slice pins its whole slab
 
-std::string_view view(const std::uint8_t* data, std::size_t size) { return {reinterpret_cast<const char*>(data), size}; }
+std::string_view view(const std::uint8_t* data, std::size_t size) {
+  return {reinterpret_cast<const char*>(data), size};
+}
 
 /// What would let a field value end early somewhere down the line.
 bool clean(std::string_view value) {
@@ -32,10 +34,8 @@ bool unique_value(HeaderId id) {
     case HeaderId::x_b3_spanid:
     case HeaderId::x_b3_parentspanid:
     case HeaderId::x_envoy_upstream_service_time:
-    case HeaderId::authorization:
-      return true;
-    default:
-      return false;
+    case HeaderId::authorization: return true;
+    default: return false;
   }
 }
 
@@ -47,7 +47,8 @@ struct H2Session::Callbacks {
 
   static int begin_frame(nghttp2_session* session, const nghttp2_frame_hd* head, void* user) {
     H2Session& s = self(user);
-    if (nghttp2_session_get_outbound_queue_size(session) > max_control_queue + 3 * s.streams_.size()) return s.flood("frames to send");
+    if (nghttp2_session_get_outbound_queue_size(session) > max_control_queue + 3 * s.streams_.size())
+      return s.flood("frames to send");
     if (head->type != NGHTTP2_PRIORITY) return 0;  // nghttp2 reads over it and tells nobody else
     return s.accounting_.priority() ? 0 : s.flood("priorities");
   }
@@ -56,18 +57,19 @@ struct H2Session::Callbacks {
     return self(user).begin_block(frame->hd.stream_id, frame->headers.cat == NGHTTP2_HCAT_REQUEST);
   }
 
-  static int header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name, std::size_t name_size, const std::uint8_t* value,
-                    std::size_t value_size, std::uint8_t, void* user) {
+  static int header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name, std::size_t name_size,
+                    const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* user) {
     return self(user).add_field(view(name, name_size), view(value, value_size));
   }
 
   /// Without this, fields with bytes that may not be in one are dropped and the rest goes on.
-  static int invalid_header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t*, std::size_t, const std::uint8_t*, std::size_t,
-                            std::uint8_t, void*) {
+  static int invalid_header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t*, std::size_t,
+                            const std::uint8_t*, std::size_t, std::uint8_t, void*) {
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
 
-  static int data_chunk(nghttp2_session* session, std::uint8_t, std::int32_t id, const std::uint8_t* data, std::size_t size, void* user) {
+  static int data_chunk(nghttp2_session* session, std::uint8_t, std::int32_t id, const std::uint8_t* data,
+                        std::size_t size, void* user) {
     H2Session& s = self(user);
     H2Stream* stream = s.find(id);
     if (!stream || stream->discarding_ || stream->error != Errc::ok)
@@ -92,16 +94,15 @@ struct H2Session::Callbacks {
         s.accounting_.useful_frame();
         s.end_block(end);
         return 0;
-      case NGHTTP2_DATA:
-        return s.data_received(frame->hd.stream_id, frame->hd.length - frame->data.padlen, end);
+      case NGHTTP2_DATA: return s.data_received(frame->hd.stream_id, frame->hd.length - frame->data.padlen, end);
       case NGHTTP2_RST_STREAM: {
         const H2Stream* stream = s.find(frame->hd.stream_id);
-        const bool premature = !stream || (!stream->head_sent_ && s.now_ - stream->opened < H2Accounting::premature_age);
+        const bool premature =
+            !stream || (!stream->head_sent_ && s.now_ - stream->opened < H2Accounting::premature_age);
         if (s.options_.server && premature && !s.accounting_.premature_reset()) return s.flood("resets");
         return 0;
       }
-      case NGHTTP2_WINDOW_UPDATE:
-        return s.accounting_.window_update() ? 0 : s.flood("window updates");
+      case NGHTTP2_WINDOW_UPDATE: return s.accounting_.window_update() ? 0 : s.flood("window updates");
       case NGHTTP2_SETTINGS:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK) return 0;
         if (!s.accounting_.settings(s.now_)) return s.flood("settings");
@@ -115,14 +116,14 @@ struct H2Session::Callbacks {
         s.peer_last_stream_ = frame->goaway.last_stream_id;
         s.owner_.on_goaway();
         return 0;
-      default:
-        return 0;
+      default: return 0;
     }
   }
 
   static int invalid_frame(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
     H2Session& s = self(user);
-    if (H2Stream* stream = frame->hd.stream_id ? s.find(frame->hd.stream_id) : nullptr; stream && stream->error == Errc::ok) {
+    if (H2Stream* stream = frame->hd.stream_id ? s.find(frame->hd.stream_id) : nullptr;
+        stream && stream->error == Errc::ok) {
       stream->error = Errc::http_bad_message;
       stream->on_received();
       if (!s.accounting_.premature_reset()) return s.flood("malformed frames");
@@ -133,9 +134,7 @@ struct H2Session::Callbacks {
   static int frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     H2Session& s = self(user);
     switch (frame->hd.type) {
-      case NGHTTP2_DATA:
-        s.accounting_.data_sent();
-        [[fallthrough]];
+      case NGHTTP2_DATA: s.accounting_.data_sent(); [[fallthrough]];
       case NGHTTP2_HEADERS:
         if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
           if (H2Stream* stream = s.find(frame->hd.stream_id)) {
@@ -146,8 +145,10 @@ struct H2Session::Callbacks {
         return 0;
       case NGHTTP2_RST_STREAM:
         // The codes of our own resets are others: this one the peer provoked.
-        if (frame->rst_stream.error_code == NGHTTP2_PROTOCOL_ERROR || frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR ||
-            frame->rst_stream.error_code == NGHTTP2_STREAM_CLOSED || frame->rst_stream.error_code == NGHTTP2_FRAME_SIZE_ERROR) {
+        if (frame->rst_stream.error_code == NGHTTP2_PROTOCOL_ERROR ||
+            frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR ||
+            frame->rst_stream.error_code == NGHTTP2_STREAM_CLOSED ||
+            frame->rst_stream.error_code == NGHTTP2_FRAME_SIZE_ERROR) {
           H2Stream* stream = s.find(frame->hd.stream_id);
           const bool counted = stream && stream->error == Errc::http_bad_message;
           if (stream && stream->error == Errc::ok) stream->error = Errc::http_bad_message;
@@ -157,8 +158,7 @@ struct H2Session::Callbacks {
       case NGHTTP2_GOAWAY:
         if (frame->goaway.error_code != NGHTTP2_NO_ERROR && s.failed_ == Errc::ok) s.failed_ = Errc::http_bad_message;
         return 0;
-      default:
-        return 0;
+      default: return 0;
     }
   }
 
@@ -175,8 +175,8 @@ struct H2Session::Callbacks {
     return 0;
   }
 
-  static ssize_t read_data(nghttp2_session* session, std::int32_t id, std::uint8_t*, std::size_t length, std::uint32_t* flags,
-                           nghttp2_data_source*, void* user) {
+  static ssize_t read_data(nghttp2_session* session, std::int32_t id, std::uint8_t*, std::size_t length,
+                           std::uint32_t* flags, nghttp2_data_source*, void* user) {
     H2Session& s = self(user);
     H2Stream* stream = s.find(id);
     if (!stream) return NGHTTP2_ERR_DEFERRED;  // detached: its RST_STREAM is queued
@@ -191,15 +191,16 @@ struct H2Session::Callbacks {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (stream->out_trailers && stream->out_trailers->size() > 0) {
       s.fields_.clear();
-      if (!s.append_fields(*stream->out_trailers) || nghttp2_submit_trailer(session, id, s.fields_.data(), s.fields_.size()) != 0)
+      if (!s.append_fields(*stream->out_trailers) ||
+          nghttp2_submit_trailer(session, id, s.fields_.data(), s.fields_.size()) != 0)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
       *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
     }
     return static_cast<ssize_t>(n);
   }
 
-  static int send_data(nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* head, std::size_t length, nghttp2_data_source*,
-                       void* user) {
+  static int send_data(nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* head, std::size_t length,
+                       nghttp2_data_source*, void* user) {
     H2Session& s = self(user);
     H2Stream* stream = s.find(frame->hd.stream_id);
     if (!stream) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -234,7 +235,8 @@ struct H2Session::Callbacks {
     if (nghttp2_option_new(&option) != 0) throw std::bad_alloc();
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
-    nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1);  // trimmed by add_field, as Envoy has it
+    nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option,
+                                                                     1);  // trimmed by add_field, as Envoy has it
     nghttp2_option_set_max_outbound_ack(option, max_control_queue);
     // It counts each read of a part of a frame's head, too: the default of 8 would make trickling an error.
     nghttp2_option_set_max_continuations(option, max_continuations);
@@ -250,8 +252,9 @@ struct H2Session::Callbacks {
 };
 
 H2Session::H2Session(Owner& owner, const H2Options& options) : owner_(owner), options_(options) {
-  const int made = options.server ? nghttp2_session_server_new2(&session_, Callbacks::shared(), this, Callbacks::options())
-                                  : nghttp2_session_client_new2(&session_, Callbacks::shared(), this, Callbacks::options());
+  const int made = options.server
+                       ? nghttp2_session_server_new2(&session_, Callbacks::shared(), this, Callbacks::options())
+                       : nghttp2_session_client_new2(&session_, Callbacks::shared(), this, Callbacks::options());
   if (made != 0) throw std::bad_alloc();
   std::array<nghttp2_settings_entry, 5> entries;
   std::size_t n = 0;
@@ -264,7 +267,8 @@ H2Session::H2Session(Owner& owner, const H2Options& options) : owner_(owner), op
     entries[n++] = {NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
   }
   nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, entries.data(), n);
-  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, static_cast<std::int32_t>(options.connection_window));
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0,
+                                        static_cast<std::int32_t>(options.connection_window));
 }
 
 H2Session::~H2Session() {
@@ -278,7 +282,8 @@ Result<void> H2Session::feed(Buffer& bytes, TimePoint now) {
   while (!bytes.empty() && failed_ == Errc::ok) {
     const std::string_view front = bytes.front();
     input_at_ = front.data();
-    const ssize_t n = nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(front.data()), front.size());
+    const ssize_t n =
+        nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(front.data()), front.size());
     if (n < 0) {
       if (failed_ == Errc::ok && n == NGHTTP2_ERR_FLOODED) flood("frames to answer");
       if (failed_ == Errc::ok) {
@@ -348,14 +353,18 @@ int H2Session::data_received(std::int32_t id, std::size_t size, bool end) {
 
 void H2Session::append_field(std::string_view name, std::string_view value, bool never_index) {
   // nghttp2 copies on submission: heads may be gone when the frame is made.
-  const auto bytes = [](std::string_view text) { return const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(text.data())); };
+  const auto bytes = [](std::string_view text) {
+    return const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(text.data()));
+  };
   fields_.push_back({bytes(name), bytes(value), name.size(), value.size(),
                      static_cast<std::uint8_t>(never_index ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE)});
 }
 
 bool H2Session::append_fields(const HeaderMap& headers) {
   for (const HeaderMap::Field& field : headers.fields()) {
-    if (field.id == HeaderId::host || (hop_by_hop(field.id) && !(field.id == HeaderId::te && field.value == "trailers"))) continue;
+    if (field.id == HeaderId::host ||
+        (hop_by_hop(field.id) && !(field.id == HeaderId::te && field.value == "trailers")))
+      continue;
     if (!clean(field.value) || !clean(field.name)) return false;
     append_field(field.name, field.value, unique_value(field.id));
   }
@@ -374,7 +383,8 @@ nghttp2_data_provider provider(nghttp2_data_source_read_callback read) {
 }  // namespace
 
 Result<void> H2Session::send_head(H2Stream& stream, const ResponseHead& head, bool end_stream) {
-  if (stream.closed || stream.error != Errc::ok) return Error{stream.error == Errc::ok ? Errc::http_stream_reset : stream.error};
+  if (stream.closed || stream.error != Errc::ok)
+    return Error{stream.error == Errc::ok ? Errc::http_stream_reset : stream.error};
   char status[3];
   if (head.status < 100 || head.status > 999) return Error{Errc::http_bad_message};
   std::to_chars(status, status + 3, head.status);
@@ -383,7 +393,8 @@ Result<void> H2Session::send_head(H2Stream& stream, const ResponseHead& head, bo
   if (!append_fields(head.headers)) return Error{Errc::http_bad_message};
   int rv = 0;
   if (head.status < 200) {
-    rv = nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, fields_.data(), fields_.size(), nullptr);
+    rv = nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, fields_.data(), fields_.size(),
+                                nullptr);
   } else {
     const nghttp2_data_provider data = provider(&Callbacks::read_data);
     stream.head_sent_ = true;
@@ -453,8 +464,8 @@ void H2Session::detach(H2Stream& stream, H2Code code) {
 void H2Session::shutdown_notice() { nghttp2_submit_shutdown_notice(session_); }
 
 void H2Session::goaway(H2Code code) {
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_), static_cast<std::uint32_t>(code),
-                        nullptr, 0);
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
+                        static_cast<std::uint32_t>(code), nullptr, 0);
 }
 
 void H2Session::ping() { nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr); }

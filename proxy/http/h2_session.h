@@ -1,6 +1,6 @@
-// HTTP/2 (RFC 9113) without I/O: nghttp2 frames and compresses, this keeps the accounts. Bytes in by feed(), bytes out by
-// pending(), what happened by virtual calls on streams and owner. Both roles. Windows open only by consume(), so that
-// back-pressure is not reading. One thread; no clock of its own.
+// HTTP/2 (RFC 9113) without I/O: nghttp2 frames and compresses, this keeps the accounts. Bytes in by feed(), bytes out
+// by pending(), what happened by virtual calls on streams and owner. Both roles. Windows open only by consume(), so
+// that back-pressure is not reading. One thread; no clock of its own.
 #pragma once
 
 #include "proxy/base/buffer.h"
@@ -21,8 +21,20 @@ namespace clew {
 
 /// RFC 9113 7; values as on the wire.
 enum class H2Code : std::uint32_t {
-  no_error, protocol_error, internal_error, flow_control_error, settings_timeout, stream_closed, frame_size_error, refused_stream,
-  cancel, compression_error, connect_error, enhance_your_calm, inadequate_security, http_1_1_required,
+  no_error,
+  protocol_error,
+  internal_error,
+  flow_control_error,
+  settings_timeout,
+  stream_closed,
+  frame_size_error,
+  refused_stream,
+  cancel,
+  compression_error,
+  connect_error,
+  enhance_your_calm,
+  inadequate_security,
+  http_1_1_required,
 };
 
 /// A decoded head, request or response. Views lie in the arena of `headers`.
@@ -44,18 +56,18 @@ class H2Stream {
   virtual ~H2Stream() = default;  // REQUIRES: detached, or closed
 
   // receiving
-  Buffer in;              // body that came and was not read: at most the stream's window
-  bool in_ended = false;  // END_STREAM came; nothing follows `in`
+  Buffer in;                         // body that came and was not read: at most the stream's window
+  bool in_ended = false;             // END_STREAM came; nothing follows `in`
   HeaderMap* in_trailers = nullptr;  // set with in_ended when there are any
   // sending
-  Buffer out;             // body to send; call send_more() after filling it
-  bool out_last = false;  // nothing but the trailers follows `out`
+  Buffer out;                               // body to send; call send_more() after filling it
+  bool out_last = false;                    // nothing but the trailers follows `out`
   const HeaderMap* out_trailers = nullptr;  // must live until out_done
-  bool out_done = false;  // END_STREAM went to pending()
+  bool out_done = false;                    // END_STREAM went to pending()
 
-  std::int32_t id = 0;     // 0: not in a session
-  bool closed = false;     // the session has forgotten it
-  Errc error = Errc::ok;   // what ended it before its time
+  std::int32_t id = 0;    // 0: not in a session
+  bool closed = false;    // the session has forgotten it
+  Errc error = Errc::ok;  // what ended it before its time
   TimePoint opened{};
 
   /// Where the next head, or the trailers, are to be decoded.
@@ -82,9 +94,10 @@ struct H2Options {
   std::uint32_t max_concurrent_streams = 1024;  // that the peer may open
   std::uint32_t stream_window = 256 * 1024;
   std::uint32_t connection_window = 1024 * 1024;
-  std::size_t max_header_bytes = 60 * 1024;  // names and values of a decoded head, cookie crumbs and dropped fields included
-  std::uint32_t max_header_count = 100;      // a cookie counts once however many crumbs it came in
-  bool extended_connect = false;             // server: allowed
+  std::size_t max_header_bytes =
+      60 * 1024;  // names and values of a decoded head, cookie crumbs and dropped fields included
+  std::uint32_t max_header_count = 100;  // a cookie counts once however many crumbs it came in
+  bool extended_connect = false;         // server: allowed
 };
 
 class H2Session {
@@ -92,7 +105,8 @@ class H2Session {
   /// The connection.
   class Owner {
    public:
-    /// Server: a request's head begins. Null refuses it (REFUSED_STREAM). The stream must stay until it is closed or detached.
+    /// Server: a request's head begins. Null refuses it (REFUSED_STREAM). The stream must stay until it is closed or
+    /// detached.
     virtual H2Stream* on_stream() = 0;
     virtual void on_goaway() {}
     virtual void on_settings() {}
@@ -109,8 +123,8 @@ class H2Session {
   H2Session(const H2Session&) = delete;
   ~H2Session();
 
-  /// Takes all of `bytes`. http_bad_message: a connection error, http_flood: the peer's frames were more work than use; both
-  /// leave a GOAWAY in pending(): write it, then close.
+  /// Takes all of `bytes`. http_bad_message: a connection error, http_flood: the peer's frames were more work than use;
+  /// both leave a GOAWAY in pending(): write it, then close.
   Result<void> feed(Buffer& bytes, TimePoint now);
   /// What there is to send now. The caller consumes what it wrote.
   Buffer& pending();

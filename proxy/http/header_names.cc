@@ -5,10 +5,9 @@
 namespace clew {
 namespace {
 
-constexpr std::array names{
-    std::string_view{},
+constexpr std::array names{std::string_view{},
 #define CLEW_HEADER_TEXT(id, text) std::string_view{text},
-    CLEW_HEADER_NAMES(CLEW_HEADER_TEXT)
+                           CLEW_HEADER_NAMES(CLEW_HEADER_TEXT)
 #undef CLEW_HEADER_TEXT
 };
 static_assert(names.size() <= 256, "HeaderId is one byte");
@@ -18,7 +17,8 @@ constexpr std::size_t slots = 1024;
 constexpr std::size_t hash(std::string_view name) {
   const auto at = [name](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(name[i])); };
   const std::size_t n = name.size();
-  const std::size_t mixed = n * 0x9e37u + at(0) * 0x85ebu + at(n - 1) * 0xc2b3u + at(n / 2) * 0x27d5u + at(n * 3 / 4) * 0x1657u;
+  const std::size_t mixed =
+      n * 0x9e37u + at(0) * 0x85ebu + at(n - 1) * 0xc2b3u + at(n / 2) * 0x27d5u + at(n * 3 / 4) * 0x1657u;
   return (mixed ^ (mixed >> 10)) % slots;
 }
 
@@ -53,10 +53,8 @@ bool hop_by_hop(HeaderId id) noexcept {
     case HeaderId::proxy_connection:
     case HeaderId::te:
     case HeaderId::transfer_encoding:
-    case HeaderId::upgrade:
-      return true;
-    default:
-      return false;
+    case HeaderId::upgrade: return true;
+    default: return false;
   }
 }
 

@@ -31,62 +31,44 @@ LocalReply local_reply(Errc cause, bool request_complete) {
   constexpr std::uint32_t deadline_exceeded = 4;
   switch (cause) {
     case Errc::http_bad_message:
-    case Errc::http_bad_framing:
-      return protocol_error(400, "http1.codec_error");
-    case Errc::http_transfer_coding:
-      return protocol_error(501, "http1.invalid_transfer_encoding");
-    case Errc::http_protocol_version:
-      return protocol_error(426, "low_version");
-    case Errc::http_headers_too_large:
-      return protocol_error(431, "http1.headers_too_large");
-    case Errc::http_too_many_headers:
-      return protocol_error(431, "http1.too_many_headers");
-    case Errc::http_upgrade_refused:
-      return make(403, "", "upgrade_failed");
-    case Errc::request_timeout:
-      return make(late, "request timeout", "request_overall_timeout");
+    case Errc::http_bad_framing: return protocol_error(400, "http1.codec_error");
+    case Errc::http_transfer_coding: return protocol_error(501, "http1.invalid_transfer_encoding");
+    case Errc::http_protocol_version: return protocol_error(426, "low_version");
+    case Errc::http_headers_too_large: return protocol_error(431, "http1.headers_too_large");
+    case Errc::http_too_many_headers: return protocol_error(431, "http1.too_many_headers");
+    case Errc::http_upgrade_refused: return make(403, "", "upgrade_failed");
+    case Errc::request_timeout: return make(late, "request timeout", "request_overall_timeout");
     case Errc::stream_idle_timeout:
       return make(late, "stream timeout", "stream_idle_timeout", Flag::stream_idle_timeout);
     case Errc::max_stream_duration:
-      return make(late, "downstream duration timeout", "max_duration_timeout", Flag::duration_timeout, deadline_exceeded);
-    case Errc::http_stream_reset:
-      return make(0, "", "http2.remote_reset", Flag::downstream_remote_reset);
+      return make(late, "downstream duration timeout", "max_duration_timeout", Flag::duration_timeout,
+                  deadline_exceeded);
+    case Errc::http_stream_reset: return make(0, "", "http2.remote_reset", Flag::downstream_remote_reset);
     case Errc::upstream_protocol_error:
       return make(502, "", "upstream_reset_after_response_started{protocol_error}", Flag::upstream_protocol_error);
     case Errc::downstream_closed:
       return make(0, "", "downstream_remote_disconnect", Flag::downstream_connection_termination);
-    case Errc::route_not_found:
-      return make(404, "", "route_not_found", Flag::no_route_found);
-    case Errc::cluster_not_found:
-      return make(503, "", "cluster_not_found", Flag::no_cluster_found);
+    case Errc::route_not_found: return make(404, "", "route_not_found", Flag::no_route_found);
+    case Errc::cluster_not_found: return make(503, "", "cluster_not_found", Flag::no_cluster_found);
     case Errc::no_healthy_upstream:
       return make(503, "no healthy upstream", "no_healthy_upstream", Flag::no_healthy_upstream);
-    case Errc::out_of_memory_bound:
-      return make(413, "Payload Too Large", "request_payload_too_large");
-    case Errc::policy_denied:
-      return make(403, "", "policy_denied", Flag::unauthorized_external_service);
-    default:
-      return make(503, "", fmt::format("internal_error{{{}}}", to_string(cause)), Flag::local_reset);
+    case Errc::out_of_memory_bound: return make(413, "Payload Too Large", "request_payload_too_large");
+    case Errc::policy_denied: return make(403, "", "policy_denied", Flag::unauthorized_external_service);
+    default: return make(503, "", fmt::format("internal_error{{{}}}", to_string(cause)), Flag::local_reset);
   }
 }
 
 std::uint32_t grpc_status_of(std::uint32_t http_status) {
   switch (http_status) {
-    case 400:
-      return 13;  // INTERNAL
-    case 401:
-      return 16;  // UNAUTHENTICATED
-    case 403:
-      return 7;  // PERMISSION_DENIED
-    case 404:
-      return 12;  // UNIMPLEMENTED
+    case 400: return 13;  // INTERNAL
+    case 401: return 16;  // UNAUTHENTICATED
+    case 403: return 7;   // PERMISSION_DENIED
+    case 404: return 12;  // UNIMPLEMENTED
     case 429:
     case 502:
     case 503:
-    case 504:
-      return 14;  // UNAVAILABLE
-    default:
-      return 2;  // UNKNOWN
+    case 504: return 14;  // UNAVAILABLE
+    default: return 2;    // UNKNOWN
   }
 }
 
@@ -127,7 +109,8 @@ BodyPtr apply_local_reply(Stream& stream, const LocalReply& reply) {
   if (stream.is_grpc) {
     head.status = 200;
     headers.add(HeaderId::content_type, "application/grpc");
-    headers.add(HeaderId::grpc_status, fmt::format_int(reply.grpc_status.value_or(grpc_status_of(reply.status))).c_str());
+    headers.add(HeaderId::grpc_status,
+                fmt::format_int(reply.grpc_status.value_or(grpc_status_of(reply.status))).c_str());
     if (!reply.body.empty()) headers.add(HeaderId::grpc_message, percent_encode_grpc_message(reply.body));
     for (const auto& [name, value] : reply.headers)
       if (name != "content-type" && name != "content-length") headers.add(name, value);

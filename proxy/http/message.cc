@@ -40,7 +40,9 @@ std::optional<std::string_view> HeaderMap::get(std::string_view lower_name) cons
 
 std::optional<std::string_view> HeaderMap::get_all(std::string_view lower_name) const {
   const HeaderId id = header_id(lower_name);
-  const auto same = [&](const Field& field) { return field.id == id && (id != HeaderId::unknown || field.name == lower_name); };
+  const auto same = [&](const Field& field) {
+    return field.id == id && (id != HeaderId::unknown || field.name == lower_name);
+  };
   std::size_t count = 0;
   std::size_t bytes = 0;
   std::string_view first;
@@ -81,7 +83,8 @@ void HeaderMap::set(HeaderId id, std::string_view value) {
   const auto first = std::find_if(fields_.begin(), fields_.end(), [id](const Field& field) { return field.id == id; });
   if (first == fields_.end()) return add(id, value);
   first->value = copy_value(*arena_, value);
-  fields_.erase(std::remove_if(first + 1, fields_.end(), [id](const Field& field) { return field.id == id; }), fields_.end());
+  fields_.erase(std::remove_if(first + 1, fields_.end(), [id](const Field& field) { return field.id == id; }),
+                fields_.end());
 }
 
 void HeaderMap::set(std::string_view name, std::string_view value) {
@@ -110,7 +113,8 @@ std::size_t HeaderMap::remove(HeaderId id) {
 std::size_t HeaderMap::remove(std::string_view lower_name) {
   const HeaderId id = header_id(lower_name);
   if (id != HeaderId::unknown) return remove(id);
-  return std::erase_if(fields_, [&](const Field& field) { return field.id == HeaderId::unknown && field.name == lower_name; });
+  return std::erase_if(fields_,
+                       [&](const Field& field) { return field.id == HeaderId::unknown && field.name == lower_name; });
 }
 
 std::size_t HeaderMap::bytes() const {
@@ -121,12 +125,9 @@ std::size_t HeaderMap::bytes() const {
 
 std::string_view to_string(HttpVersion version) {
   switch (version) {
-    case HttpVersion::http10:
-      return "HTTP/1.0";
-    case HttpVersion::http11:
-      return "HTTP/1.1";
-    case HttpVersion::http2:
-      return "HTTP/2";
+    case HttpVersion::http10: return "HTTP/1.0";
+    case HttpVersion::http11: return "HTTP/1.1";
+    case HttpVersion::http2: return "HTTP/2";
   }
   return "";
 }

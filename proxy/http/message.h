@@ -32,10 +32,10 @@ class HeaderMap {
   std::optional<std::string_view> get_all(std::string_view lower_name) const;
   bool has(HeaderId id) const { return get(id).has_value(); }
 
-  void add(HeaderId id, std::string_view value);                 // copies value
-  void add(std::string_view name, std::string_view value);       // copies both, lowers the name
+  void add(HeaderId id, std::string_view value);                                    // copies value
+  void add(std::string_view name, std::string_view value);                          // copies both, lowers the name
   void add_view(HeaderId id, std::string_view lower_name, std::string_view value);  // copies nothing
-  void set(HeaderId id, std::string_view value);                 // replaces all
+  void set(HeaderId id, std::string_view value);                                    // replaces all
   void set(std::string_view name, std::string_view value);
   /// «old,value», or value alone.
   void append(HeaderId id, std::string_view value, std::string_view separator = ",");
@@ -85,7 +85,7 @@ struct ResponseHead {
   HttpVersion version = HttpVersion::http11;
   std::optional<std::uint64_t> content_length;
   bool end_stream = false;
-  bool upgraded = false;  // 101, or 200 to an extended CONNECT: bytes follow, not a body
+  bool upgraded = false;                         // 101, or 200 to an extended CONNECT: bytes follow, not a body
   std::vector<std::string_view> original_names;  // as in RequestHead
 };
 

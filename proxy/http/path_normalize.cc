@@ -22,7 +22,8 @@ int escaped_byte(std::string_view text, std::size_t at) {
 }
 
 bool unreserved(int c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+         c == '_' || c == '~';
 }
 
 bool needs_escape(char c) {
@@ -69,12 +70,17 @@ std::optional<std::string> normalize_path(std::string_view whole) {
     const int byte = escaped_byte(parts.path, i);
     if (byte == 0) return std::nullopt;
     if (byte > 0) {
-      if (unreserved(byte)) plain += static_cast<char>(byte);
-      else plain.append(parts.path.substr(i, 3));
+      if (unreserved(byte))
+        plain += static_cast<char>(byte);
+      else
+        plain.append(parts.path.substr(i, 3));
       i += 2;
-    } else if (c == '\\') plain += '/';
-    else if (needs_escape(c)) append_escaped(plain, c);
-    else plain += c;
+    } else if (c == '\\')
+      plain += '/';
+    else if (needs_escape(c))
+      append_escaped(plain, c);
+    else
+      plain += c;
   }
   if (plain.empty() || plain.front() != '/') return std::nullopt;
 

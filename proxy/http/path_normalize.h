@@ -8,8 +8,9 @@
 
 namespace clew {
 
-/// RFC 3986 6.2.2 as Envoy's URL library does it: «\» becomes «/», dot segments go (encoded dots too), unreserved characters
-/// are decoded, characters that need it are encoded. Nothing: it cannot be normalized («%00», no leading slash).
+/// RFC 3986 6.2.2 as Envoy's URL library does it: «\» becomes «/», dot segments go (encoded dots too), unreserved
+/// characters are decoded, characters that need it are encoded. Nothing: it cannot be normalized («%00», no leading
+/// slash).
 std::optional<std::string> normalize_path(std::string_view path);
 
 std::string merge_slashes(std::string_view path);

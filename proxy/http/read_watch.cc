@@ -16,8 +16,10 @@ Task<void> ReadWatch::run([[maybe_unused]] std::shared_ptr<void> keep) {
     const Result<void> ready = co_await transport_.readable();
     (void)ready;  // a read says it
     pending_ = false;
-    if (changed_.waiting()) changed_.notify();
-    else if (on_ready) on_ready();
+    if (changed_.waiting())
+      changed_.notify();
+    else if (on_ready)
+      on_ready();
     while (!pending_ && !stopping_) co_await wanted_.wait();
   }
   running_ = pending_ = false;

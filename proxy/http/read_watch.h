@@ -1,5 +1,5 @@
-// Waiting for a transport to have bytes, in a way that can be left and taken up again: HTTP/1 must notice that a peer is
-// gone while it does something else, and a wait for readability cannot be withdrawn from a transport.
+// Waiting for a transport to have bytes, in a way that can be left and taken up again: HTTP/1 must notice that a peer
+// is gone while it does something else, and a wait for readability cannot be withdrawn from a transport.
 #pragma once
 
 #include "proxy/net/event.h"
@@ -12,8 +12,8 @@
 
 namespace clew {
 
-/// One of these is the only one to call its transport's readable(). Worker's thread. Costs nothing until it is used; then a
-/// coroutine, which holds `keep` until stop().
+/// One of these is the only one to call its transport's readable(). Worker's thread. Costs nothing until it is used;
+/// then a coroutine, which holds `keep` until stop().
 class ReadWatch {
  public:
   ReadWatch(Worker& worker, Transport& transport) : executor_(worker.executor()), transport_(transport) {}
@@ -32,7 +32,8 @@ class ReadWatch {
 
   /// The transport was closed, or soon is: no more watching.
   void stop();
-  /// After stop() and closing the transport: until the background is gone, as it must be at destruction unless it keeps us.
+  /// After stop() and closing the transport: until the background is gone, as it must be at destruction unless it keeps
+  /// us.
   Task<void> join();
 
  private:

@@ -42,7 +42,8 @@ std::optional<LocalReply> canonical_path(Stream& stream) {
     if (!normal) return rejected(400, "path_normalization_failed");
     if (*normal != request.path) request.path = stream.arena.copy(*normal);
   }
-  if (hcm.merge_slashes && request.path.find("//") != std::string_view::npos) request.path = stream.arena.copy(merge_slashes(request.path));
+  if (hcm.merge_slashes && request.path.find("//") != std::string_view::npos)
+    request.path = stream.arena.copy(merge_slashes(request.path));
   if (!redirect) return std::nullopt;
   LocalReply reply = rejected(307, "path_normalization_failed");
   reply.headers.emplace_back("location", std::string(request.path));
@@ -55,7 +56,8 @@ void canonical_host(Stream& stream) {
   const HttpConnectionManager& hcm = stream.hcm;
   HostPort parts = split_host_port(request.authority);
   const bool strip = hcm.strip_port == StripPort::any ||
-                     (hcm.strip_port == StripPort::matching && parts.port == std::string_view(fmt::format_int(stream.connection.local.port()).c_str()));
+                     (hcm.strip_port == StripPort::matching &&
+                      parts.port == std::string_view(fmt::format_int(stream.connection.local.port()).c_str()));
   if (strip && !parts.port.empty()) request.authority = parts.host;
   if (hcm.strip_trailing_host_dot) {
     parts = split_host_port(request.authority);
@@ -87,7 +89,8 @@ ForwardedFor forwarded_for(const HeaderMap& headers, std::uint32_t hops) {
 /// Since Envoy 1.36 nobody is internal who is not said to be.
 bool is_internal(const HttpConnectionManager& hcm, const Address& address) {
   if (address.is_pipe()) return false;
-  return std::any_of(hcm.internal_cidrs.begin(), hcm.internal_cidrs.end(), [&](const Cidr& cidr) { return cidr.contains(address.ip()); });
+  return std::any_of(hcm.internal_cidrs.begin(), hcm.internal_cidrs.end(),
+                     [&](const Cidr& cidr) { return cidr.contains(address.ip()); });
 }
 
 /// Who asked, by the connection or by what trusted proxies say; the forwarding headers follow from it.
@@ -136,8 +139,7 @@ void sanitize(HeaderMap& headers, bool internal, bool edge) {
       case HeaderId::x_envoy_decorator_operation:
       case HeaderId::x_envoy_downstream_service_cluster:
       case HeaderId::x_envoy_downstream_service_node:
-      case HeaderId::x_envoy_original_path:
-        return edge;
+      case HeaderId::x_envoy_original_path: return edge;
       case HeaderId::x_envoy_internal:
       case HeaderId::x_envoy_retry_on:
       case HeaderId::x_envoy_retry_grpc_on:
@@ -152,10 +154,8 @@ void sanitize(HeaderMap& headers, bool internal, bool edge) {
       case HeaderId::x_envoy_force_trace:
       case HeaderId::x_envoy_ip_tags:
       case HeaderId::x_envoy_original_url:
-      case HeaderId::x_envoy_hedge_on_per_try_timeout:
-        return true;
-      default:
-        return false;
+      case HeaderId::x_envoy_hedge_on_per_try_timeout: return true;
+      default: return false;
     }
   });
 }
@@ -174,8 +174,8 @@ void set_trace_digit(Stream& stream, char digit) {
 std::string random_uuid(Worker& worker) {
   const std::uint64_t a = worker.random();
   const std::uint64_t b = worker.random();
-  return fmt::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}", a >> 32, a >> 16 & 0xffff, a & 0xfff, (b >> 48 & 0x3fff) | 0x8000,
-                     b & 0xffffffffffff);
+  return fmt::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}", a >> 32, a >> 16 & 0xffff, a & 0xfff,
+                     (b >> 48 & 0x3fff) | 0x8000, b & 0xffffffffffff);
 }
 
 void request_id(Stream& stream, bool edge) {
@@ -183,8 +183,10 @@ void request_id(Stream& stream, bool edge) {
   const HttpConnectionManager& hcm = stream.hcm;
   const bool has = headers.has(HeaderId::x_request_id);
   if (hcm.generate_request_id) {
-    if (!has || (edge && !hcm.preserve_external_request_id)) headers.set(HeaderId::x_request_id, random_uuid(stream.worker));
-    else if (edge) set_trace_digit(stream, '4');  // kept, but not for the client to have itself traced by
+    if (!has || (edge && !hcm.preserve_external_request_id))
+      headers.set(HeaderId::x_request_id, random_uuid(stream.worker));
+    else if (edge)
+      set_trace_digit(stream, '4');  // kept, but not for the client to have itself traced by
   }
   const std::string_view id = headers.get(HeaderId::x_request_id).value_or("");
   if (hcm.tracing && id.size() == uuid_length) {
@@ -200,9 +202,12 @@ void request_id(Stream& stream, bool edge) {
       const char before = id[trace_digit];
       const bool traced = before == '9' || before == 'a' || before == 'b';
       if (!traced) {
-        if (headers.has(HeaderId::x_client_trace_id) && drawn(hcm.tracing->client_sampling)) set_trace_digit(stream, 'b');
-        else if (headers.has(HeaderId::x_envoy_force_trace)) set_trace_digit(stream, 'a');
-        else if (drawn(hcm.tracing->random_sampling)) set_trace_digit(stream, '9');
+        if (headers.has(HeaderId::x_client_trace_id) && drawn(hcm.tracing->client_sampling))
+          set_trace_digit(stream, 'b');
+        else if (headers.has(HeaderId::x_envoy_force_trace))
+          set_trace_digit(stream, 'a');
+        else if (drawn(hcm.tracing->random_sampling))
+          set_trace_digit(stream, '9');
       }
       if (!drawn(hcm.tracing->overall_sampling)) set_trace_digit(stream, '4');
     }
@@ -244,21 +249,23 @@ void prepare_response(Stream& stream) {
   if (!hcm.via.empty()) headers.append(HeaderId::via, hcm.via, ", ");
   if (!headers.has(HeaderId::date)) headers.add(HeaderId::date, http_date(stream.worker.clock().wall()));
   const bool has_server = headers.has(HeaderId::server);
-  if (hcm.server_header == ServerHeader::overwrite || (hcm.server_header == ServerHeader::append_if_absent && !has_server))
+  if (hcm.server_header == ServerHeader::overwrite ||
+      (hcm.server_header == ServerHeader::append_if_absent && !has_server))
     headers.set(HeaderId::server, hcm.server_name);
 }
 
 std::string_view http_date(WallTime now) {
   static constexpr std::string_view days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  static constexpr std::string_view months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  static constexpr std::string_view months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   thread_local std::time_t last = -1;
   thread_local std::string text;
   const std::time_t seconds = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
   if (seconds != last) {
     std::tm t{};
     gmtime_r(&seconds, &t);
-    text = fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", days[t.tm_wday], t.tm_mday, months[t.tm_mon], t.tm_year + 1900, t.tm_hour,
-                       t.tm_min, t.tm_sec);
+    text = fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", days[t.tm_wday], t.tm_mday, months[t.tm_mon],
+                       t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
     last = seconds;
   }
   return text;

@@ -1,5 +1,5 @@
-// What the HTTP connection manager itself does to a request before it is routed, and to an answer before it leaves, in the
-// order of Envoy's ConnectionManagerUtility: one canonical view, nothing taken on trust from outside.
+// What the HTTP connection manager itself does to a request before it is routed, and to an answer before it leaves, in
+// the order of Envoy's ConnectionManagerUtility: one canonical view, nothing taken on trust from outside.
 #pragma once
 
 #include "proxy/http/stream.h"

@@ -9,23 +9,21 @@
 namespace clew {
 namespace {
 
-bool same(std::string_view a, std::string_view b, bool case_sensitive) { return case_sensitive ? a == b : equals_ignore_case(a, b); }
+bool same(std::string_view a, std::string_view b, bool case_sensitive) {
+  return case_sensitive ? a == b : equals_ignore_case(a, b);
+}
 
 bool path_matches(const PathMatch& match, const RequestHead& request) {
   if (match.kind == PathMatch::Kind::connect) return request.method == "CONNECT";
   const std::string_view path = path_only(request.path);
   const std::size_t n = match.text.size();
   switch (match.kind) {
-    case PathMatch::Kind::prefix:
-      return same(path.substr(0, n), match.text, match.case_sensitive);
-    case PathMatch::Kind::exact:
-      return same(path, match.text, match.case_sensitive);
+    case PathMatch::Kind::prefix: return same(path.substr(0, n), match.text, match.case_sensitive);
+    case PathMatch::Kind::exact: return same(path, match.text, match.case_sensitive);
     case PathMatch::Kind::separated_prefix:
       return same(path.substr(0, n), match.text, match.case_sensitive) && (path.size() == n || path[n] == '/');
-    case PathMatch::Kind::regex:
-      return match.regex && match.regex->full_match(path);
-    case PathMatch::Kind::connect:
-      break;
+    case PathMatch::Kind::regex: return match.regex && match.regex->full_match(path);
+    case PathMatch::Kind::connect: break;
   }
   return false;
 }
@@ -67,7 +65,9 @@ std::string redirect_path(const RedirectAction& action, const PathMatch& match, 
 
 }  // namespace
 
-std::string_view path_only(std::string_view path) { return path.substr(0, std::min(path.find_first_of("?#"), path.size())); }
+std::string_view path_only(std::string_view path) {
+  return path.substr(0, std::min(path.find_first_of("?#"), path.size()));
+}
 
 std::optional<std::string_view> query_parameter(std::string_view path, std::string_view name) {
   std::string_view rest = query_of(path);
@@ -120,23 +120,28 @@ RouteMatch match_route(const RouteTable& table, const RequestHead& request, std:
 
 std::optional<LocalReply> require_tls(const VirtualHost& host, const RequestHead& request, bool internal) {
   using RequireTls = VirtualHost::RequireTls;
-  if (host.require_tls == RequireTls::none || (host.require_tls == RequireTls::external_only && internal)) return std::nullopt;
+  if (host.require_tls == RequireTls::none || (host.require_tls == RequireTls::external_only && internal))
+    return std::nullopt;
   if (request.headers.get(HeaderId::x_forwarded_proto) == "https") return std::nullopt;
   return moved(301, fmt::format("https://{}{}", request.authority, request.path));
 }
 
 LocalReply redirect_reply(const RedirectAction& action, const PathMatch& match, const RequestHead& request) {
   const std::string_view own_scheme = request.headers.get(HeaderId::x_forwarded_proto).value_or(request.scheme);
-  const std::string_view scheme = action.https ? "https" : !action.scheme.empty() ? std::string_view(action.scheme) : request.scheme;
+  const std::string_view scheme = action.https             ? "https"
+                                  : !action.scheme.empty() ? std::string_view(action.scheme)
+                                                           : request.scheme;
   const std::string port = action.port ? fmt::format(":{}", *action.port) : std::string();
   std::string_view host = action.host;
   if (host.empty()) {
     const HostPort parts = split_host_port(request.authority);
-    const bool default_port = (own_scheme == "http" && parts.port == "80") || (own_scheme == "https" && parts.port == "443");
+    const bool default_port =
+        (own_scheme == "http" && parts.port == "80") || (own_scheme == "https" && parts.port == "443");
     // The old port goes when a new one is given, or when it was the old scheme's own.
     host = !port.empty() || (default_port && scheme != own_scheme) ? parts.host : request.authority;
   }
-  return moved(action.status, fmt::format("{}://{}{}{}", scheme, host, port, redirect_path(action, match, request.path)));
+  return moved(action.status,
+               fmt::format("{}://{}{}{}", scheme, host, port, redirect_path(action, match, request.path)));
 }
 
 LocalReply direct_reply(const DirectResponse& action) {

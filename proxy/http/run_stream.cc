@@ -31,8 +31,10 @@ Task<Result<void>> run_stream(Stream& stream, BodyPtr request_body, Forwarder& f
     (void)invited;  // a client that is gone is seen when it is answered
     auto forwarding = forwarder.forward(stream, std::move(body), writer);
     std::variant<UpstreamResponse, LocalReply> answer = co_await std::move(forwarding);
-    if (auto* upstream = std::get_if<UpstreamResponse>(&answer)) response_body = std::move(upstream->body);
-    else reply = std::move(std::get<LocalReply>(answer));
+    if (auto* upstream = std::get_if<UpstreamResponse>(&answer))
+      response_body = std::move(upstream->body);
+    else
+      reply = std::move(std::get<LocalReply>(answer));
   }
   const bool forwarded = !reply;
   if (std::optional<LocalReply> interruption = run.interruption()) reply = std::move(interruption);
@@ -55,9 +57,12 @@ Task<Result<void>> run_stream(Stream& stream, BodyPtr request_body, Forwarder& f
   co_return answered;
 }
 
-Task<void> refuse_stream(Stream& stream, Errc cause, std::string_view details, ResponseWriter& writer, StreamObserver& observer) {
+Task<void> refuse_stream(Stream& stream, Errc cause, std::string_view details, ResponseWriter& writer,
+                         StreamObserver& observer) {
   struct NoForwarder final : Forwarder {
-    Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream&, BodyPtr, ResponseWriter&) override { co_return LocalReply(); }
+    Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream&, BodyPtr, ResponseWriter&) override {
+      co_return LocalReply();
+    }
   } nowhere;
   StreamRun run(stream, nowhere, writer);
   run.begin();

@@ -43,11 +43,15 @@ Task<void> serve_http(HttpService service, Transport& transport, Buffer initial,
   using Setting = HttpConnectionManager::Codec;
   Codec codec = hcm.codec == Setting::http2 ? Codec::http2 : Codec::http1;
   if (hcm.codec == Setting::automatic) {
-    if (connection.tls && connection.tls->alpn == "h2") codec = Codec::http2;
-    else codec = co_await sniff(service, transport, hcm, initial);
+    if (connection.tls && connection.tls->alpn == "h2")
+      codec = Codec::http2;
+    else
+      codec = co_await sniff(service, transport, hcm, initial);
   }
-  if (codec == Codec::http2) co_await serve_http2(service, transport, std::move(initial), connection, hcm, drain);
-  else co_await serve_http1(service, transport, std::move(initial), connection, hcm, drain);
+  if (codec == Codec::http2)
+    co_await serve_http2(service, transport, std::move(initial), connection, hcm, drain);
+  else
+    co_await serve_http1(service, transport, std::move(initial), connection, hcm, drain);
   transport.close(Errc::eof);
   stats.downstream_cx_active.sub();
   stats.downstream_cx_destroy.add();

@@ -1,5 +1,5 @@
-// The server's side of a connection whose filter chain ends in an HttpConnectionManager. One coroutine owns the connection;
-// the streams of an h2 connection are its children and joined by it.
+// The server's side of a connection whose filter chain ends in an HttpConnectionManager. One coroutine owns the
+// connection; the streams of an h2 connection are its children and joined by it.
 #pragma once
 
 #include "proxy/http/run_stream.h"
@@ -16,11 +16,13 @@ namespace clew {
 /// Counters of one connection manager's stat_prefix on one worker: Envoy's http.PREFIX.*
 struct HttpServerStats {
   Counter downstream_cx_total, downstream_cx_destroy, downstream_cx_http1_total, downstream_cx_http2_total,
-      downstream_cx_protocol_error, downstream_cx_idle_timeout, downstream_cx_max_duration_reached, downstream_cx_drain_close;
+      downstream_cx_protocol_error, downstream_cx_idle_timeout, downstream_cx_max_duration_reached,
+      downstream_cx_drain_close;
   Gauge downstream_cx_active, downstream_rq_active;
-  Counter downstream_rq_total, downstream_rq_http1_total, downstream_rq_http2_total, downstream_rq_1xx, downstream_rq_2xx,
-      downstream_rq_3xx, downstream_rq_4xx, downstream_rq_5xx, downstream_rq_completed, downstream_rq_rx_reset, downstream_rq_tx_reset,
-      downstream_rq_timeout, downstream_rq_idle_timeout, downstream_rq_max_duration_reached, downstream_rq_too_large, no_route, rs_too_large;
+  Counter downstream_rq_total, downstream_rq_http1_total, downstream_rq_http2_total, downstream_rq_1xx,
+      downstream_rq_2xx, downstream_rq_3xx, downstream_rq_4xx, downstream_rq_5xx, downstream_rq_completed,
+      downstream_rq_rx_reset, downstream_rq_tx_reset, downstream_rq_timeout, downstream_rq_idle_timeout,
+      downstream_rq_max_duration_reached, downstream_rq_too_large, no_route, rs_too_large;
   Histogram downstream_rq_time, downstream_cx_length_ms;
 
   /// prefix: «http.STAT_PREFIX».

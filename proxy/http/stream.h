@@ -11,7 +11,6 @@
 #include "proxy/net/worker.h"
 
 #include <functional>
-#include <functional>
 #include <memory>
 #include <string>
 #include <variant>
@@ -28,14 +27,15 @@ struct LocalReply {
   std::optional<std::uint32_t> grpc_status;  // nothing: derived from status
 };
 
-/// The connection's side that answers, seen from a stream. Implemented by the h1 and h2 server connections and by tests.
+/// The connection's side that answers, seen from a stream. Implemented by the h1 and h2 server connections and by
+/// tests.
 class ResponseWriter {
  public:
   virtual ~ResponseWriter() = default;
   /// 100, 103: sent at once, may be called several times before respond().
   virtual Task<Result<void>> inform(const ResponseHead& head) = 0;
-  /// The head and then all of the body (null: none, head.end_stream is set); head and what the body has already leave in
-  /// one write. Ends with the body's or the connection's error, after telling the peer (reset or close).
+  /// The head and then all of the body (null: none, head.end_stream is set); head and what the body has already leave
+  /// in one write. Ends with the body's or the connection's error, after telling the peer (reset or close).
   virtual Task<Result<void>> respond(ResponseHead& head, Body* body) = 0;
   /// A time is over while respond() is under way: it ends with `cause`, after telling the peer.
   virtual void abort(Errc) noexcept {}
@@ -52,7 +52,7 @@ struct Stream {
   const ConnectionInfo& connection;
   const HttpConnectionManager& hcm;
   HttpServerStats* http_stats = nullptr;  // of the connection manager; null: a stream of our own, not counted
-  SnapshotPtr snapshot;  // the request sees one snapshot from head to on_done
+  SnapshotPtr snapshot;                   // the request sees one snapshot from head to on_done
   RequestHead request{arena};
   ResponseHead response{arena};
   HeaderMap* response_trailers = nullptr;
@@ -76,8 +76,8 @@ struct Stream {
   /// Set by the forwarder while it works for this stream, cleared after: forward() then ends soon, with an answer that
   /// nobody will read. A waiting filter may use it the same way.
   std::function<void(Errc)> abandon;
-  /// Ends the stream from outside: the server connection when the client is gone (reset, closed), run_stream when a time
-  /// is over. The first cause counts and is kept.
+  /// Ends the stream from outside: the server connection when the client is gone (reset, closed), run_stream when a
+  /// time is over. The first cause counts and is kept.
   void cancel(Errc cause) {
     if (canceled != Errc::ok) return;
     canceled = cause;

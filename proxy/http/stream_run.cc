@@ -71,7 +71,8 @@ void StreamRun::begin() {
   idle_ = hcm.stream_idle_timeout;
   active();
   if (hcm.request_timeout > Duration::zero() && !stream_.request.end_stream) request_timer_.arm(hcm.request_timeout);
-  if (hcm.max_stream_duration && *hcm.max_stream_duration > Duration::zero()) duration_timer_.arm(*hcm.max_stream_duration);
+  if (hcm.max_stream_duration && *hcm.max_stream_duration > Duration::zero())
+    duration_timer_.arm(*hcm.max_stream_duration);
 }
 
 BodyPtr StreamRun::meter_request(BodyPtr body) {
@@ -130,7 +131,8 @@ void StreamRun::route() {
   s.virtual_host = nullptr;
   s.route = nullptr;
   s.cluster = nullptr;
-  if (!s.route_table) s.route_table = s.hcm.inline_routes ? s.hcm.inline_routes : s.snapshot->routes.get(s.hcm.rds_name);
+  if (!s.route_table)
+    s.route_table = s.hcm.inline_routes ? s.hcm.inline_routes : s.snapshot->routes.get(s.hcm.rds_name);
   s.info.route_name.clear();
   s.info.virtual_host_name.clear();
   if (!s.route_table) return;
@@ -150,7 +152,8 @@ void StreamRun::route() {
   }
   if (forward->max_stream_duration) {
     duration_timer_.cancel();
-    if (*forward->max_stream_duration > Duration::zero()) duration_timer_.arm(*forward->max_stream_duration - elapsed());
+    if (*forward->max_stream_duration > Duration::zero())
+      duration_timer_.arm(*forward->max_stream_duration - elapsed());
   }
 }
 
@@ -170,8 +173,10 @@ Task<std::optional<LocalReply>> StreamRun::request_filters(BodyPtr& body) {
     if (!made) continue;
     Filter& filter = *filters_.emplace_back(std::move(made));
     Verdict verdict;
-    if (factory->waits()) verdict = co_await filter.on_request_wait(stream_, body);
-    else verdict = filter.on_request(stream_);
+    if (factory->waits())
+      verdict = co_await filter.on_request_wait(stream_, body);
+    else
+      verdict = filter.on_request(stream_);
     if (auto* reply = std::get_if<LocalReply>(&verdict)) co_return std::move(*reply);
     if (stream_.canceled != Errc::ok) break;
     if (body) body = filter.wrap_request(stream_, std::move(body));
@@ -232,9 +237,11 @@ void StreamRun::finish(const Result<void>& answered) {
   duration_timer_.cancel();
   info.complete = elapsed();
   if (!answered && (response_error_ == Errc::ok || stream_.canceled != Errc::ok)) {
-    // The upstream's failures are on record already; what is left is the client's, or a time of ours, or a length that lied.
+    // The upstream's failures are on record already; what is left is the client's, or a time of ours, or a length that
+    // lied.
     const Errc error = stream_.canceled != Errc::ok ? stream_.canceled : answered.error().code;
-    const LocalReply why = local_reply(error == Errc::upstream_protocol_error || stream_.canceled != Errc::ok ? error : Errc::downstream_closed);
+    const LocalReply why = local_reply(
+        error == Errc::upstream_protocol_error || stream_.canceled != Errc::ok ? error : Errc::downstream_closed);
     if (why.flag) info.flags.set(*why.flag);
     info.response_code_details = why.details;
   }
@@ -249,8 +256,8 @@ void StreamRun::count_answer() {
   const std::uint32_t code = stream_.info.response_code;
   if (code == 0) return;
   stats->downstream_rq_completed.add();
-  Counter* const classes[] = {&stats->downstream_rq_1xx, &stats->downstream_rq_2xx, &stats->downstream_rq_3xx, &stats->downstream_rq_4xx,
-                              &stats->downstream_rq_5xx};
+  Counter* const classes[] = {&stats->downstream_rq_1xx, &stats->downstream_rq_2xx, &stats->downstream_rq_3xx,
+                              &stats->downstream_rq_4xx, &stats->downstream_rq_5xx};
   if (code >= 100 && code < 600) classes[code / 100 - 1]->add();
   if (code == 431) stats->downstream_rq_too_large.add();
   stats->downstream_rq_time.record(std::chrono::duration<double, std::milli>(*stream_.info.complete).count());

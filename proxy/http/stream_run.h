@@ -51,9 +51,9 @@ class StreamRun {
   Forwarder& forwarder_;
   ResponseWriter& writer_;
   std::vector<std::unique_ptr<Filter>> filters_;
-  MeteredBody* request_body_ = nullptr;   // while it lives
+  MeteredBody* request_body_ = nullptr;  // while it lives
   MeteredBody* response_body_ = nullptr;
-  const std::uint64_t random_;            // draws the cluster: again the same when a filter asks for matching again
+  const std::uint64_t random_;  // draws the cluster: again the same when a filter asks for matching again
   Errc request_error_ = Errc::ok, response_error_ = Errc::ok;
   bool request_complete_ = false, responding_ = false, direct_ = false;
   Duration idle_{0};

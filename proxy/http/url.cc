@@ -10,7 +10,8 @@ namespace {
 
 constexpr auto authority_bytes = [] {
   std::array<bool, 256> allowed{};
-  for (int c = 'a'; c <= 'z'; ++c) allowed[static_cast<std::size_t>(c)] = allowed[static_cast<std::size_t>(c - 32)] = true;
+  for (int c = 'a'; c <= 'z'; ++c)
+    allowed[static_cast<std::size_t>(c)] = allowed[static_cast<std::size_t>(c - 32)] = true;
   for (int c = '0'; c <= '9'; ++c) allowed[static_cast<std::size_t>(c)] = true;
   for (char c : std::string_view("-._~!$&'()*+,;=:@[]%")) allowed[static_cast<std::size_t>(c)] = true;
   return allowed;
@@ -30,7 +31,8 @@ bool visible_ascii(std::string_view text) {
 }
 
 bool valid_authority(std::string_view authority) {
-  return std::all_of(authority.begin(), authority.end(), [](char c) { return authority_bytes[static_cast<unsigned char>(c)]; });
+  return std::all_of(authority.begin(), authority.end(),
+                     [](char c) { return authority_bytes[static_cast<unsigned char>(c)]; });
 }
 
 HostPort split_host_port(std::string_view authority) {
@@ -44,7 +46,8 @@ HostPort split_host_port(std::string_view authority) {
 
 bool valid_connect_target(std::string_view target) {
   const HostPort parts = split_host_port(target);
-  return !parts.host.empty() && valid_port(parts.port) && valid_authority(target) && target.find('@') == std::string_view::npos;
+  return !parts.host.empty() && valid_port(parts.port) && valid_authority(target) &&
+         target.find('@') == std::string_view::npos;
 }
 
 std::optional<AbsoluteUrl> parse_absolute_url(std::string_view url) {
@@ -56,7 +59,8 @@ std::optional<AbsoluteUrl> parse_absolute_url(std::string_view url) {
   const std::size_t end = std::min(rest.find_first_of("/?#"), rest.size());
   out.authority = rest.substr(0, end);
   out.path = rest.substr(end);
-  if (const std::size_t at = out.authority.rfind('@'); at != std::string_view::npos) out.authority.remove_prefix(at + 1);
+  if (const std::size_t at = out.authority.rfind('@'); at != std::string_view::npos)
+    out.authority.remove_prefix(at + 1);
   const HostPort parts = split_host_port(out.authority);
   if (parts.host.empty()) return std::nullopt;
   if (parts.host.size() != out.authority.size() && !valid_port(parts.port)) return std::nullopt;

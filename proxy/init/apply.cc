@@ -91,7 +91,8 @@ void roll_back(const InitConfig& config, const Side& side) {
   const State now = parse_iptables_save(saved.out, side.family);
   const auto ours = possible_rules(config, side.family);
   const auto tables = tables_to_change(config, side);
-  side.tool.restore(replace_text(only(own_text(now, ours), tables), only(own_text(side.have, ours), tables), holds_guards(now)));
+  side.tool.restore(
+      replace_text(only(own_text(now, ours), tables), only(own_text(side.have, ours), tables), holds_guards(now)));
 }
 
 /// Routes and the address that the rules need; they do nothing without marks, so they come first.
@@ -104,7 +105,8 @@ class Routes {
       if (problem) {
         undo();
         const bool right = problem == EPERM || problem == EACCES;
-        return InitError{right ? InitExit::no_capability : InitExit::no_kernel, "«" + to_string(fact) + "» failed: " + std::strerror(problem)};
+        return InitError{right ? InitExit::no_capability : InitExit::no_kernel,
+                         "«" + to_string(fact) + "» failed: " + std::strerror(problem)};
       }
       added_.push_back(fact);
     }
@@ -130,8 +132,8 @@ std::optional<InitError> drift(const InitConfig& config, const std::vector<Side>
   if (config.reconcile || config.force_apply || config.cleanup) return {};
   for (const Side& side : sides) {
     if (side.different.empty() || side.guarded || !holds_our_chains(side.have)) continue;
-    return InitError{InitExit::drift, side.tool.base + " holds rules of another run that differ (" + side.different.front().text +
-                                          "); --reconcile replaces them"};
+    return InitError{InitExit::drift, side.tool.base + " holds rules of another run that differ (" +
+                                          side.different.front().text + "); --reconcile replaces them"};
   }
   return {};
 }
@@ -144,11 +146,13 @@ InitResult<std::string> apply_iptables(const InitConfig& config) {
   std::vector<std::string> inputs;
   for (const Side& side : *sides) {
     const auto tables = tables_to_change(config, side);
-    const RuleText have = only(own_text(side.have, possible_rules(config, side.family)), tables), want = only(text_of(side.want), tables);
+    const RuleText have = only(own_text(side.have, possible_rules(config, side.family)), tables),
+                   want = only(text_of(side.want), tables);
     inputs.push_back(replace_text(have, want, side.guarded));
     const std::string rehearsal = replace_text_unguarded(have, want);
     if (rehearsal.empty()) continue;
-    if (const ToolOutput tried = side.tool.restore(rehearsal, true); !tried.ok()) return tool_error(side.tool.base + "-restore", tried);
+    if (const ToolOutput tried = side.tool.restore(rehearsal, true); !tried.ok())
+      return tool_error(side.tool.base + "-restore", tried);
   }
 
   Routes routes;
@@ -163,7 +167,8 @@ InitResult<std::string> apply_iptables(const InitConfig& config) {
         if (!inputs[back].empty()) roll_back(config, (*sides)[back]);
       routes.undo();
       InitError error = tool_error(side.tool.base + "-restore", output);
-      error.message += side.guarded ? "; the rules of the run that was killed before still drop all traffic" : "; nothing was changed";
+      error.message += side.guarded ? "; the rules of the run that was killed before still drop all traffic"
+                                    : "; nothing was changed";
       return error;
     }
     done += (done.empty() ? "" : " and ") + side.tool.base;
@@ -173,7 +178,8 @@ InitResult<std::string> apply_iptables(const InitConfig& config) {
     return done.empty() ? std::string("there was nothing to remove") : "removed all rules from " + done;
   }
   if (!done.empty()) return "applied the rules with " + done;
-  return std::string(routes.changed() ? "the rules were in force; added the routes they need" : "the rules are in force already; changed nothing");
+  return std::string(routes.changed() ? "the rules were in force; added the routes they need"
+                                      : "the rules are in force already; changed nothing");
 }
 
 InitResult<State> read_nft() {
@@ -229,13 +235,16 @@ InitResult<std::vector<InForce>> look(const InitConfig& config) {
   if (config.native_nftables) {
     const auto state = read_nft();
     if (!state) return state.error();
-    out.push_back({Family::any, "nft", *state, texts(differences(make_rules(config, Backend::nftables), *state, true))});
+    out.push_back(
+        {Family::any, "nft", *state, texts(differences(make_rules(config, Backend::nftables), *state, true))});
   } else {
     auto sides = read_sides(config);
     if (!sides) return sides.error();
     for (Side& side : *sides) {
       out.push_back({side.family, side.tool.base, std::move(side.have), texts(side.different)});
-      if (side.guarded) out.back().differences.emplace_back("filter: a run was killed, and its guard rules drop all traffic; run clew init again");
+      if (side.guarded)
+        out.back().differences.emplace_back(
+            "filter: a run was killed, and its guard rules drop all traffic; run clew init again");
     }
   }
   for (const RouteFact& fact : route_facts(config))
@@ -248,7 +257,8 @@ std::string dry_run_text(const InitConfig& config) {
   if (!config.cleanup)
     for (const RouteFact& fact : route_facts(config)) out += to_string(fact) + "\n";
   if (config.native_nftables) {
-    out += "nft -f - <<END\n" + nft_script(config.cleanup ? std::vector<Rule>() : make_rules(config, Backend::nftables)) + "END\n";
+    out += "nft -f - <<END\n" +
+           nft_script(config.cleanup ? std::vector<Rule>() : make_rules(config, Backend::nftables)) + "END\n";
     return out;
   }
   for (Family family : families(config)) {

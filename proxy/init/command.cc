@@ -100,13 +100,17 @@ int check_command(const InitConfig& config) {
   if (!sides) return fail(sides.error());
   if (config.packet) {
     const Family family = config.packet->destination.is_v4() ? Family::v4 : Family::v6;
-    const auto side = std::ranges::find_if(*sides, [&](const InForce& one) { return one.family == Family::any || one.family == family; });
-    say(meet(side == sides->end() ? std::vector<RuleInForce>() : side->state.rules, make_packet(*config.packet, interface_addresses())));
+    const auto side = std::ranges::find_if(
+        *sides, [&](const InForce& one) { return one.family == Family::any || one.family == family; });
+    say(meet(side == sides->end() ? std::vector<RuleInForce>() : side->state.rules,
+             make_packet(*config.packet, interface_addresses())));
     return done();
   }
   bool complete = true;
   for (const InForce& side : *sides) {
-    std::printf("%s: %s\n", side.where.c_str(), side.differences.empty() ? "the rules in force are complete" : "the rules in force are not those of these flags");
+    std::printf("%s: %s\n", side.where.c_str(),
+                side.differences.empty() ? "the rules in force are complete"
+                                         : "the rules in force are not those of these flags");
     for (const auto& difference : side.differences) std::printf("  %s\n", difference.c_str());
     complete = complete && side.differences.empty();
   }
@@ -150,7 +154,8 @@ int run_init(int argc, char** argv) {
   }
   for (const auto& warning : config->warnings) std::fprintf(stderr, "clew init: %s\n", warning.c_str());
   // On a node, the lock of iptables-legacy would be shared with everything else that works there.
-  if (config->cni_mode && !config->network_namespace.empty()) setenv("XTABLES_LOCKFILE", config->network_namespace.c_str(), 1);
+  if (config->cni_mode && !config->network_namespace.empty())
+    setenv("XTABLES_LOCKFILE", config->network_namespace.c_str(), 1);
   if (config->explain) return explain_command(*config);
   if (config->check) return check_command(*config);
   if (config->dry_run) return dry_run_command(*config);

@@ -19,8 +19,8 @@ namespace clew {
 /// Exit codes of `clew init`. Each kind of problem has its own; 126 is the one that Istio's CNI repair looks for.
 enum class InitExit : int {
   ok = 0,
-  incomplete = 1,      // --check: the rules in force are not the ones these flags make
-  bad_flag = 2,        // an unknown flag, or one without its value
+  incomplete = 1,  // --check: the rules in force are not the ones these flags make
+  bad_flag = 2,    // an unknown flag, or one without its value
   bad_port = 3,
   bad_cidr = 4,
   bad_interface = 5,
@@ -63,9 +63,9 @@ struct PacketQuestion {
   std::optional<IpAddress> source;
   std::uint16_t port = 0;
   bool udp = false;
-  bool inbound = false;             // it comes from outside; otherwise a process of this pod sends it
+  bool inbound = false;                   // it comes from outside; otherwise a process of this pod sends it
   std::optional<std::uint32_t> uid, gid;  // absent: some application's, none of the ids in the rules
-  std::string interface;            // empty: lo for an own address, otherwise any other
+  std::string interface;                  // empty: lo for an own address, otherwise any other
 };
 
 struct InitConfig {
@@ -86,10 +86,10 @@ struct InitConfig {
 
   std::vector<std::string> excluded_interfaces, virtual_interfaces;
   Cidr loopback;
-  bool all_groups = true;       // `groups` are the ones left out; otherwise the only ones captured
+  bool all_groups = true;  // `groups` are the ones left out; otherwise the only ones captured
   std::vector<IdRange> groups;
 
-  bool dns = false, all_dns = false;  // dns is false when there is no server whose traffic could be captured
+  bool dns = false, all_dns = false;   // dns is false when there is no server whose traffic could be captured
   std::vector<IpAddress> dns_servers;  // IPv4 first
   bool drop_invalid = false;
   bool ipv6 = false;
@@ -112,8 +112,8 @@ struct InitConfig {
 struct Machine {
   std::function<std::optional<std::string>(const std::string& name)> env;
   std::function<std::optional<std::uint32_t>(const std::string& name)> user, group;
-  std::function<std::vector<IpAddress>()> addresses;               // of all interfaces, in the kernel's order
-  std::function<std::optional<std::string>()> resolv_conf;         // nothing if it cannot be read
+  std::function<std::vector<IpAddress>()> addresses;        // of all interfaces, in the kernel's order
+  std::function<std::optional<std::string>()> resolv_conf;  // nothing if it cannot be read
 };
 
 /// `args` without the program's name. A flag wins over the environment, the last of two over the first.

@@ -24,15 +24,18 @@ std::string condition(const Rule& rule) {
   add(rule.protocol == Protocol::tcp ? "TCP" : rule.protocol == Protocol::udp ? "UDP" : "everything");
   if (rule.source) add(std::string(rule.source->negated ? "not " : "") + "from " + cidr_words(rule.source->value));
   if (rule.source_port) add("from port " + range_words(rule.source_port->first, rule.source_port->last));
-  if (rule.destination) add(std::string(rule.destination->negated ? "not " : "") + "to " + cidr_words(rule.destination->value));
+  if (rule.destination)
+    add(std::string(rule.destination->negated ? "not " : "") + "to " + cidr_words(rule.destination->value));
   std::string list;
   for (PortRange port : rule.ports) list += (list.empty() ? "" : " or ") + range_words(port.first, port.last);
   if (!list.empty()) add((rule.ports_negated ? "not to port " : "to port ") + list);
   if (!rule.in.empty()) add("coming in by " + rule.in);
   if (!rule.out.empty()) add("leaving by " + rule.out);
   for (const Owner& owner : rule.owners)
-    add(std::string(owner.negated ? "not of " : "of ") + (owner.group ? "group " : "user ") + range_words(owner.ids.first, owner.ids.last));
-  if (rule.mark) add(std::string(rule.mark->negated ? "without" : "with") + " mark " + std::to_string(rule.mark->value));
+    add(std::string(owner.negated ? "not of " : "of ") + (owner.group ? "group " : "user ") +
+        range_words(owner.ids.first, owner.ids.last));
+  if (rule.mark)
+    add(std::string(rule.mark->negated ? "without" : "with") + " mark " + std::to_string(rule.mark->value));
   if (rule.conn_mark) add("of a connection with mark " + std::to_string(rule.conn_mark->value));
   if (rule.state == ConnState::invalid) add("that belongs to no connection");
   if (rule.state == ConnState::related_established) add("of a known connection");
@@ -70,13 +73,16 @@ constexpr Section entries[] = {
     {Table::nat, "PREROUTING", "A connection that arrives"},
 };
 
-void explain_chain(const std::vector<Rule>& rules, const Section& section, std::vector<std::pair<Table, std::string>>& done, std::string& out) {
+void explain_chain(const std::vector<Rule>& rules, const Section& section,
+                   std::vector<std::pair<Table, std::string>>& done, std::string& out) {
   std::vector<const Rule*> here;
   for (const auto& rule : rules)
     if (rule.table == section.table && rule.chain == section.chain) here.push_back(&rule);
-  if (here.empty() || std::ranges::find(done, std::pair(section.table, std::string(section.chain))) != done.end()) return;
+  if (here.empty() || std::ranges::find(done, std::pair(section.table, std::string(section.chain))) != done.end())
+    return;
   done.emplace_back(section.table, section.chain);
-  out += std::string(section.title) + " (" + std::string(to_string(section.table)) + " " + std::string(section.chain) + ")\n";
+  out += std::string(section.title) + " (" + std::string(to_string(section.table)) + " " + std::string(section.chain) +
+         ")\n";
   for (std::size_t i = 0; i < here.size(); ++i) {
     const std::string number = std::to_string(i + 1);
     out += std::string(number.size() < 3 ? 3 - number.size() : 0, ' ') + number + "  " + explain_rule(*here[i]);
@@ -85,7 +91,8 @@ void explain_chain(const std::vector<Rule>& rules, const Section& section, std::
   }
   out += "\n";
   for (const Rule* rule : here)
-    if (rule->action == Action::jump) explain_chain(rules, {section.table, rule->target, "The chain " + rule->target}, done, out);
+    if (rule->action == Action::jump)
+      explain_chain(rules, {section.table, rule->target, "The chain " + rule->target}, done, out);
 }
 
 bool matches_number(const std::optional<Matches<std::uint32_t>>& match, std::uint32_t value) {
@@ -114,7 +121,8 @@ bool matches(const Rule& rule, const Packet& packet) {
 /// Walks one packet through tables and chains.
 class Walk {
  public:
-  Walk(const std::vector<RuleInForce>& rules, Packet& packet, Encounter& out) : rules_(rules), packet_(packet), out_(out) {}
+  Walk(const std::vector<RuleInForce>& rules, Packet& packet, Encounter& out)
+      : rules_(rules), packet_(packet), out_(out) {}
   /// False once nothing further can happen to the packet.
   bool hook(Table table, std::string_view chain) {
     chain_done(table, chain, 0);
@@ -204,7 +212,8 @@ Packet make_packet(const PacketQuestion& question, const std::vector<IpAddress>&
   } else if (local && !question.inbound) {
     out.source = question.destination;
   } else {
-    const auto first = std::ranges::find_if(own, [&](const IpAddress& ip) { return ip.is_v4() == v4 && !ip.is_loopback(); });
+    const auto first =
+        std::ranges::find_if(own, [&](const IpAddress& ip) { return ip.is_v4() == v4 && !ip.is_loopback(); });
     out.source = first != own.end() && !question.inbound ? *first : *IpAddress::parse(v4 ? "192.0.2.1" : "2001:db8::1");
   }
   return out;

@@ -30,13 +30,13 @@ Packet make_packet(const PacketQuestion& question, const std::vector<IpAddress>&
 struct Encounter {
   enum class End : std::uint8_t { untouched, redirected, tproxied, dropped };
   End end = End::untouched;
-  std::uint16_t port = 0;           // where it was sent to
-  std::vector<std::string> steps;   // the rules it met, in words
+  std::uint16_t port = 0;          // where it was sent to
+  std::vector<std::string> steps;  // the rules it met, in words
   std::string text() const;
 };
 
-/// What the first packet of a new connection meets. A rule in force that is none of ours and that we cannot read counts as not
-/// matching, and is named among the steps.
+/// What the first packet of a new connection meets. A rule in force that is none of ours and that we cannot read counts
+/// as not matching, and is named among the steps.
 Encounter meet(const std::vector<RuleInForce>& rules, Packet packet);
 std::vector<RuleInForce> as_in_force(const std::vector<Rule>& rules);
 

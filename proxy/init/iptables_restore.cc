@@ -78,7 +78,8 @@ std::string action_text(const Rule& rule) {
     case Action::accept: return "ACCEPT";
     case Action::drop: return "DROP";
     case Action::redirect: return "REDIRECT --to-ports " + value;
-    case Action::tproxy: return "TPROXY --on-port " + value + " --tproxy-mark " + std::to_string(rule.mark_set) + "/0xffffffff";
+    case Action::tproxy:
+      return "TPROXY --on-port " + value + " --tproxy-mark " + std::to_string(rule.mark_set) + "/0xffffffff";
     case Action::set_mark: return "MARK --set-mark " + value;
     case Action::save_mark: return "CONNMARK --save-mark";
     case Action::restore_mark: return "CONNMARK --restore-mark";
@@ -145,7 +146,8 @@ RuleText own_text(const State& state, const std::vector<Rule>& ours) {
   for (const auto& [table, chain] : state.chains)
     if (is_istio_chain(chain)) out[table].chains.push_back(chain);
   for (const auto& [table, chain, text, rule] : state.rules) {
-    const bool jumps = text.find("-j ISTIO_") != text.npos || text.find("-g ISTIO_") != text.npos;  // in words that we may not know, too
+    const bool jumps = text.find("-j ISTIO_") != text.npos ||
+                       text.find("-g ISTIO_") != text.npos;  // in words that we may not know, too
     const bool equal = rule && std::ranges::find(ours, *rule) != ours.end();
     if (is_istio_chain(chain) || jumps || equal) out[table].lines.push_back({chain, text, false});
   }

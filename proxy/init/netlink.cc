@@ -73,7 +73,8 @@ class Socket {
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) return got < 0 ? errno : EIO;
       auto left = static_cast<std::size_t>(got);
-      for (auto* message = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(message, left); message = NLMSG_NEXT(message, left)) {
+      for (auto* message = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(message, left);
+           message = NLMSG_NEXT(message, left)) {
         if (message->nlmsg_type == NLMSG_DONE) return 0;
         if (message->nlmsg_type == NLMSG_ERROR) return -static_cast<nlmsgerr*>(NLMSG_DATA(message))->error;
         use(*message);
@@ -102,7 +103,8 @@ Message rule_message(const RouteFact& fact, int type, int flags) {
 Message route_message(const RouteFact& fact, int type, int flags) {
   rtmsg body{};
   body.rtm_family = family_number(fact.family);
-  body.rtm_table = fact.table < 256 ? static_cast<std::uint8_t>(fact.table) : static_cast<std::uint8_t>(RT_TABLE_UNSPEC);
+  body.rtm_table =
+      fact.table < 256 ? static_cast<std::uint8_t>(fact.table) : static_cast<std::uint8_t>(RT_TABLE_UNSPEC);
   body.rtm_protocol = RTPROT_BOOT;
   body.rtm_scope = RT_SCOPE_HOST;
   body.rtm_type = RTN_LOCAL;
@@ -139,7 +141,8 @@ int change(const RouteFact& fact, bool add) {
 /// The attribute as a number, if it is there.
 template <class Body>
 std::optional<std::uint32_t> attribute_of(const nlmsghdr& message, int type) {
-  const auto* attribute = reinterpret_cast<const rtattr*>(static_cast<const char*>(NLMSG_DATA(&message)) + NLMSG_ALIGN(sizeof(Body)));
+  const auto* attribute =
+      reinterpret_cast<const rtattr*>(static_cast<const char*>(NLMSG_DATA(&message)) + NLMSG_ALIGN(sizeof(Body)));
   auto left = static_cast<int>(message.nlmsg_len - NLMSG_SPACE(sizeof(Body)));
   for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
     if (attribute->rta_type != type || RTA_PAYLOAD(attribute) < sizeof(std::uint32_t)) continue;
@@ -158,7 +161,8 @@ bool is_rule(const nlmsghdr& message, const RouteFact& fact) {
 bool is_local_default(const nlmsghdr& message, const RouteFact& fact) {
   const auto& body = *static_cast<const rtmsg*>(NLMSG_DATA(&message));
   return message.nlmsg_type == RTM_NEWROUTE && body.rtm_type == RTN_LOCAL && body.rtm_dst_len == 0 &&
-         attribute_of<rtmsg>(message, RTA_TABLE) == fact.table && attribute_of<rtmsg>(message, RTA_OIF) == if_nametoindex("lo");
+         attribute_of<rtmsg>(message, RTA_TABLE) == fact.table &&
+         attribute_of<rtmsg>(message, RTA_OIF) == if_nametoindex("lo");
 }
 
 }  // namespace
@@ -178,8 +182,10 @@ std::vector<RouteFact> route_facts(const InitConfig& config) {
 std::string to_string(const RouteFact& fact) {
   const std::string ip = fact.family == Family::v6 ? "ip -6 " : "ip ";
   switch (fact.kind) {
-    case RouteFact::Kind::rule: return ip + "rule add fwmark " + std::to_string(fact.mark) + " lookup " + std::to_string(fact.table);
-    case RouteFact::Kind::local_default: return ip + "route add local default dev lo table " + std::to_string(fact.table);
+    case RouteFact::Kind::rule:
+      return ip + "rule add fwmark " + std::to_string(fact.mark) + " lookup " + std::to_string(fact.table);
+    case RouteFact::Kind::local_default:
+      return ip + "route add local default dev lo table " + std::to_string(fact.table);
     case RouteFact::Kind::loopback_address: return "ip -6 addr add ::6/128 dev lo";
   }
   return {};

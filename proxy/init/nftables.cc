@@ -95,8 +95,10 @@ std::string Writer::write() {
   addresses();
   if (rule_.table != Table::raw) ports();
   for (const Owner& owner : rule_.owners)
-    word(std::string(owner.group ? "meta skgid " : "meta skuid ") + (owner.negated ? "!= " : "") + range_text(owner.ids.first, owner.ids.last));
-  if (rule_.mark) word(std::string("meta mark ") + (rule_.mark->negated ? "!= " : "") + std::to_string(rule_.mark->value));
+    word(std::string(owner.group ? "meta skgid " : "meta skuid ") + (owner.negated ? "!= " : "") +
+         range_text(owner.ids.first, owner.ids.last));
+  if (rule_.mark)
+    word(std::string("meta mark ") + (rule_.mark->negated ? "!= " : "") + std::to_string(rule_.mark->value));
   if (rule_.conn_mark) word("ct mark " + std::to_string(rule_.conn_mark->value));
   action();
   return std::move(out_);
@@ -105,8 +107,10 @@ std::string Writer::write() {
 std::string_view hook(Table table, std::string_view chain) {
   const bool output = chain == "OUTPUT";
   switch (table) {
-    case Table::nat: return output ? "type nat hook output priority -100 ;" : "type nat hook prerouting priority -100 ;";
-    case Table::mangle: return output ? "type route hook output priority -150 ;" : "type filter hook prerouting priority -150 ;";
+    case Table::nat:
+      return output ? "type nat hook output priority -100 ;" : "type nat hook prerouting priority -100 ;";
+    case Table::mangle:
+      return output ? "type route hook output priority -150 ;" : "type filter hook prerouting priority -150 ;";
     default: return output ? "type filter hook output priority -300 ;" : "type filter hook prerouting priority -300 ;";
   }
 }

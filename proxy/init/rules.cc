@@ -121,7 +121,8 @@ void Maker::interfaces() {
     }
   }
   for (const auto& name : config_.virtual_interfaces) {
-    Rule r = rule(Table::nat, "PREROUTING", "what a virtual machine behind --kube-virt-interfaces sends and nothing below captures goes its way");
+    Rule r = rule(Table::nat, "PREROUTING",
+                  "what a virtual machine behind --kube-virt-interfaces sends and nothing below captures goes its way");
     r.in = name;
     r.head = true;
     put_first(r);
@@ -130,7 +131,8 @@ void Maker::interfaces() {
 
 void Maker::inbound_tproxy() {
   const auto mangle = [](std::string_view chain, std::string_view why) { return rule(Table::mangle, chain, why); };
-  add(ends(mangle("ISTIO_DIVERT", "the mark sends it to the local socket through the extra route table"), Action::set_mark, config_.mark));
+  add(ends(mangle("ISTIO_DIVERT", "the mark sends it to the local socket through the extra route table"),
+           Action::set_mark, config_.mark));
   add(ends(mangle("ISTIO_DIVERT", "nothing more to decide in this table"), Action::accept));
   Rule r = tcp(mangle("ISTIO_TPROXY", "a new inbound connection goes to the proxy, with both its addresses kept"));
   r.action = Action::tproxy;
@@ -152,7 +154,8 @@ void Maker::inbound() {
   } else {
     captured.assign(config_.inbound_ports.begin(), config_.inbound_ports.end());
   }
-  const std::string_view why = config_.all_inbound ? "all inbound ports are captured" : "--istio-inbound-ports names the port";
+  const std::string_view why =
+      config_.all_inbound ? "all inbound ports are captured" : "--istio-inbound-ports names the port";
   for (const auto& port : captured) {
     Rule r = tcp(rule(table, "ISTIO_INBOUND", why));
     if (port) r.ports = {*port};
@@ -171,7 +174,8 @@ void Maker::proxy_owner(const Owner& owner) {
   others.negated = true;
   const bool past_dns = config_.dns && !owner.group;  // as the stock tool: the group's rule does not name port 53
 
-  Rule r = to(tcp(rule(Table::nat, "ISTIO_OUTPUT", "an application called itself through a service: the proxy's second half takes it as inbound")),
+  Rule r = to(tcp(rule(Table::nat, "ISTIO_OUTPUT",
+                       "an application called itself through a service: the proxy's second half takes it as inbound")),
               "ISTIO_IN_REDIRECT");
   r.out = "lo";
   r.owners = {owner};
@@ -193,7 +197,8 @@ void Maker::proxy_owner(const Owner& owner) {
 void Maker::owner_groups() {
   if (config_.all_groups) {
     for (IdRange group : config_.groups)
-      add(rule(Table::nat, "ISTIO_OUTPUT", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE names the group")).owners = {{group, true, false}};
+      add(rule(Table::nat, "ISTIO_OUTPUT", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE names the group")).owners = {
+          {group, true, false}};
     return;
   }
   Rule r = rule(Table::nat, "ISTIO_OUTPUT", "ISTIO_OUTBOUND_OWNER_GROUPS does not name the group");
@@ -265,8 +270,9 @@ void Maker::dns_zones() {
 }
 
 void Maker::outbound_cidrs() {
-  Rule virtual_machine = to(rule(Table::nat, "PREROUTING", "what a virtual machine behind --kube-virt-interfaces sends counts as outbound"),
-                            "ISTIO_REDIRECT");
+  Rule virtual_machine = to(
+      rule(Table::nat, "PREROUTING", "what a virtual machine behind --kube-virt-interfaces sends counts as outbound"),
+      "ISTIO_REDIRECT");
   virtual_machine.head = true;
   if (config_.all_outbound) {
     add(to(rule(Table::nat, "ISTIO_OUTPUT", "all other outbound connections are captured"), "ISTIO_REDIRECT"));
@@ -297,7 +303,8 @@ void Maker::outbound() {
       add(r);
     }
   }
-  Rule passthrough_rule = rule(Table::nat, "ISTIO_OUTPUT", "the proxy passes an inbound connection on to the application");
+  Rule passthrough_rule =
+      rule(Table::nat, "ISTIO_OUTPUT", "the proxy passes an inbound connection on to the application");
   passthrough_rule.out = "lo";
   add_by_source(passthrough_rule, rules_);
   for (IdRange uid : config_.proxy_uids) proxy_owner({uid, false, false});
@@ -317,25 +324,31 @@ void Maker::outbound() {
     add(r);
   }
   for (PortRange port : config_.outbound_ports)
-    add(ports(to(tcp(rule(Table::nat, "ISTIO_OUTPUT", "--istio-outbound-ports names the port")), "ISTIO_REDIRECT"), {port}));
+    add(ports(to(tcp(rule(Table::nat, "ISTIO_OUTPUT", "--istio-outbound-ports names the port")), "ISTIO_REDIRECT"),
+              {port}));
   outbound_cidrs();
 }
 
 void Maker::tproxy_marks() {
   const auto mangle = [](std::string_view chain, std::string_view why) { return tcp(rule(Table::mangle, chain, why)); };
-  add(ends(with_mark(mangle("PREROUTING", "the connection remembers that the proxy opened it with the client's address"), config_.mark),
-           Action::save_mark));
-  add(with_mark(mangle("OUTPUT", "the proxy's connection to the application has its mark already"), config_.mark)).out = "lo";
+  add(ends(
+      with_mark(mangle("PREROUTING", "the connection remembers that the proxy opened it with the client's address"),
+                config_.mark),
+      Action::save_mark));
+  add(with_mark(mangle("OUTPUT", "the proxy's connection to the application has its mark already"), config_.mark)).out =
+      "lo";
   const auto owner_rule = [&](const Owner& owner) {
-    Rule r = ends(mangle("OUTPUT", "an application called itself through a service: the mark lets it be captured as inbound"),
-                  Action::set_mark, outbound_mark);
+    Rule r = ends(
+        mangle("OUTPUT", "an application called itself through a service: the mark lets it be captured as inbound"),
+        Action::set_mark, outbound_mark);
     r.out = "lo";
     r.owners = {owner};
     add_not_to_loopback(r);
   };
   for (IdRange uid : config_.proxy_uids) owner_rule({uid, false, false});
   for (IdRange gid : config_.proxy_gids) owner_rule({gid, true, false});
-  Rule& answer = add(ends(mangle("OUTPUT", "the application's answers find the way back to the proxy"), Action::restore_mark));
+  Rule& answer =
+      add(ends(mangle("OUTPUT", "the application's answers find the way back to the proxy"), Action::restore_mark));
   answer.conn_mark = {config_.mark, false};
 }
 
@@ -345,27 +358,32 @@ void Maker::tproxy_inbound_head() {
   Rule from_proxy = inbound("the proxy passes an inbound connection on to the application");
   from_proxy.in = "lo";
   add_by_source(from_proxy, first);
-  Rule others = with_mark(inbound("an application calls its own pod's address: without the proxy"), outbound_mark, true);
+  Rule others =
+      with_mark(inbound("an application calls its own pod's address: without the proxy"), outbound_mark, true);
   others.in = "lo";
   // Three returns in a row, so their order decides nothing; it is the stock tool's, which inserts them by index.
   if (nft_ && config_.ipv6)
     first = {first[1], others, first[0]};
   else
     first.push_back(others);
-  first.insert(first.begin(), with_mark(inbound("the proxy's connection to the application is not captured again"), config_.mark));
+  first.insert(first.begin(),
+               with_mark(inbound("the proxy's connection to the application is not captured again"), config_.mark));
   rules_.insert(rules_.begin(), first.begin(), first.end());
 }
 
 std::vector<Rule> Maker::make() {
   interfaces();
   if (config_.drop_invalid) {
-    Rule r = to(rule(Table::mangle, "PREROUTING", "--drop-invalid: a packet out of the window is dropped, not answered by a reset"), "ISTIO_DROP");
+    Rule r = to(rule(Table::mangle, "PREROUTING",
+                     "--drop-invalid: a packet out of the window is dropped, not answered by a reset"),
+                "ISTIO_DROP");
     r.state = ConnState::invalid;
     if (nft_) r.protocol = Protocol::tcp;
     add(r);
     add(ends(rule(Table::mangle, "ISTIO_DROP", "--drop-invalid"), Action::drop));
   }
-  add(ports(tcp(rule(Table::nat, "ISTIO_INBOUND", "the tunnel port is served by the proxy itself")), {one(config_.tunnel_port)}));
+  add(ports(tcp(rule(Table::nat, "ISTIO_INBOUND", "the tunnel port is served by the proxy itself")),
+            {one(config_.tunnel_port)}));
   add(redirect(tcp(rule(Table::nat, "ISTIO_REDIRECT", "to the proxy's outbound listener")), config_.proxy_port));
   add(redirect(tcp(rule(Table::nat, "ISTIO_IN_REDIRECT", "to the proxy's inbound listener")), config_.inbound_port));
   inbound();
@@ -387,8 +405,9 @@ std::vector<Rule> Maker::make() {
 
 bool operator==(const Rule& a, const Rule& b) {
   const auto key = [](const Rule& r) {
-    return std::tie(r.table, r.chain, r.family, r.protocol, r.in, r.out, r.source, r.destination, r.source_port, r.ports,
-                    r.ports_negated, r.state, r.mark, r.conn_mark, r.owners, r.action, r.target, r.value, r.mark_set);
+    return std::tie(r.table, r.chain, r.family, r.protocol, r.in, r.out, r.source, r.destination, r.source_port,
+                    r.ports, r.ports_negated, r.state, r.mark, r.conn_mark, r.owners, r.action, r.target, r.value,
+                    r.mark_set);
   };
   return key(a) == key(b);
 }

@@ -16,8 +16,8 @@ enum class ConnState : std::uint8_t { any, invalid, related_established };
 enum class Backend : std::uint8_t { iptables, nftables };
 
 enum class Action : std::uint8_t {
-  jump,          // to `target`
-  go_back,       // RETURN
+  jump,     // to `target`
+  go_back,  // RETURN
   accept,
   drop,
   redirect,      // to local port `value`

@@ -208,8 +208,8 @@ void Reader::iptables_target() {
   ended_ = true;
   const std::string target = next();
   constexpr std::pair<std::string_view, Action> plain[] = {
-      {"RETURN", Action::go_back}, {"ACCEPT", Action::accept}, {"DROP", Action::drop},  {"REDIRECT", Action::redirect},
-      {"TPROXY", Action::tproxy},  {"MARK", Action::set_mark}, {"CT", Action::zone},    {"CONNMARK", Action::save_mark}};
+      {"RETURN", Action::go_back}, {"ACCEPT", Action::accept}, {"DROP", Action::drop}, {"REDIRECT", Action::redirect},
+      {"TPROXY", Action::tproxy},  {"MARK", Action::set_mark}, {"CT", Action::zone},   {"CONNMARK", Action::save_mark}};
   const auto* known = std::ranges::find(plain, target, &std::pair<std::string_view, Action>::first);
   if (known == std::end(plain)) {
     rule_.action = Action::jump;
@@ -246,7 +246,8 @@ std::optional<Rule> Reader::read_nft() {
 void Reader::nft_word(const std::string& word) {
   constexpr std::pair<std::string_view, Action> verdicts[] = {
       {"return", Action::go_back}, {"accept", Action::accept}, {"drop", Action::drop}};
-  if (const auto* verdict = std::ranges::find(verdicts, word, &std::pair<std::string_view, Action>::first); verdict != std::end(verdicts)) {
+  if (const auto* verdict = std::ranges::find(verdicts, word, &std::pair<std::string_view, Action>::first);
+      verdict != std::end(verdicts)) {
     if (rule_.action == Action::tproxy && verdict->second == Action::accept) return;
     rule_.action = verdict->second;
     ended_ = true;
@@ -351,7 +352,9 @@ std::string iptables_name(std::string_view nft_chain) {
   return out;
 }
 
-std::string place(Table table, std::string_view chain) { return std::string(to_string(table)) + " " + std::string(chain); }
+std::string place(Table table, std::string_view chain) {
+  return std::string(to_string(table)) + " " + std::string(chain);
+}
 
 /// Rules of one chain, in order.
 std::vector<const Rule*> in_chain(const std::vector<Rule>& rules, Table table, std::string_view chain) {
@@ -368,21 +371,25 @@ std::vector<const RuleInForce*> in_chain(const State& state, Table table, std::s
   return out;
 }
 
-void own_chain_differences(Table table, std::string_view chain, const std::vector<Rule>& want, const State& have, std::vector<Difference>& out) {
+void own_chain_differences(Table table, std::string_view chain, const std::vector<Rule>& want, const State& have,
+                           std::vector<Difference>& out) {
   const auto wanted = in_chain(want, table, chain);
   const auto there = in_chain(have, table, chain);
   for (std::size_t i = 0; i < std::max(wanted.size(), there.size()); ++i) {
     if (i < wanted.size() && i < there.size() && there[i]->rule == *wanted[i]) continue;
     std::string text = place(table, chain) + ": rule " + std::to_string(i + 1);
     if (i < wanted.size()) text += " should be «" + rule_arguments(*wanted[i]) + "»";
-    if (i < wanted.size()) text += i < there.size() ? ", but is «" + there[i]->text + "»" : ", and is missing";
-    else text += " should not be there: «" + there[i]->text + "»";
+    if (i < wanted.size())
+      text += i < there.size() ? ", but is «" + there[i]->text + "»" : ", and is missing";
+    else
+      text += " should not be there: «" + there[i]->text + "»";
     out.push_back({table, std::move(text)});
     return;  // what follows is only shifted
   }
 }
 
-void shared_chain_differences(Table table, std::string_view chain, const std::vector<Rule>& want, const State& have, std::vector<Difference>& out) {
+void shared_chain_differences(Table table, std::string_view chain, const std::vector<Rule>& want, const State& have,
+                              std::vector<Difference>& out) {
   const auto wanted = in_chain(want, table, chain);
   std::size_t found = 0;
   for (const auto* rule : in_chain(have, table, chain)) {
@@ -392,7 +399,8 @@ void shared_chain_differences(Table table, std::string_view chain, const std::ve
       out.push_back({table, place(table, chain) + ": this rule should not be here: «" + rule->text + "»"});
   }
   if (found < wanted.size())
-    out.push_back({table, place(table, chain) + ": rule «" + rule_arguments(*wanted[found]) + "» is missing, or not in its place"});
+    out.push_back({table, place(table, chain) + ": rule «" + rule_arguments(*wanted[found]) +
+                              "» is missing, or not in its place"});
 }
 
 }  // namespace

@@ -33,8 +33,8 @@ struct Difference {
   std::string text;
 };
 
-/// What is missing or too much. In chains of our own, order and number count. In built-in chains our rules must be there
-/// in order, whatever stands between them, unless `exclusive`: those chains are ours too.
+/// What is missing or too much. In chains of our own, order and number count. In built-in chains our rules must be
+/// there in order, whatever stands between them, unless `exclusive`: those chains are ours too.
 std::vector<Difference> differences(const std::vector<Rule>& want, const State& have, bool exclusive);
 
 /// The names of our own chains in one table: those that hold rules, and those that are jumped to.

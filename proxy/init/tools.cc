@@ -42,7 +42,8 @@ class MemoryFile {
     std::string out;
     std::array<char, 4096> part;
     lseek(fd_, 0, SEEK_SET);
-    for (ssize_t got; (got = read(fd_, part.data(), part.size())) > 0;) out.append(part.data(), static_cast<std::size_t>(got));
+    for (ssize_t got; (got = read(fd_, part.data(), part.size())) > 0;)
+      out.append(part.data(), static_cast<std::size_t>(got));
     return out;
   }
 
@@ -69,11 +70,13 @@ Candidate look_at(Family family, std::string_view kind) {
   out.saved = out.tool.save();
   if (!out.there()) return out;
   const ToolOutput version = run_tool({out.tool.base + "-save", "--version"});
-  out.tool.legacy = version.out.find("nf_tables") == std::string::npos;  // very old ones know no --version and are legacy
+  out.tool.legacy =
+      version.out.find("nf_tables") == std::string::npos;  // very old ones know no --version and are legacy
   return out;
 }
 
-/// The kernel has what this back end needs: a rule that never matches (protocol 255 is reserved) goes in, and out again.
+/// The kernel has what this back end needs: a rule that never matches (protocol 255 is reserved) goes in, and out
+/// again.
 ToolOutput try_rule(const Iptables& tool) {
   std::vector<std::string> argv{tool.base, "-t", "nat", "-A", "INPUT", "-p", "255", "-j", "RETURN"};
   if (tool.legacy) argv.emplace_back("--wait=30");
@@ -149,7 +152,8 @@ InitResult<Iptables> choose_iptables(Family family, const std::string& force) {
   ToolOutput problem = nft.saved;
   if (nft.there() && (problem = try_rule(nft.tool)).ok()) return nft.tool;
   const Candidate plain = look_at(family, "");
-  if (!plain.there()) return nft.there() ? tool_error(nft.tool.base, problem) : tool_error(plain.tool.base, plain.saved);
+  if (!plain.there())
+    return nft.there() ? tool_error(nft.tool.base, problem) : tool_error(plain.tool.base, plain.saved);
   if (const ToolOutput tried = try_rule(plain.tool); !tried.ok()) return tool_error(plain.tool.base, tried);
   return plain.tool;
 }
@@ -171,7 +175,8 @@ std::optional<InitError> missing_capability() {
   std::array<__user_cap_data_struct, 2> data{};
   if (syscall(SYS_capget, &header, data.data()) != 0) return {};
   const auto has = [&](unsigned capability) { return (data[capability / 32].effective >> (capability % 32) & 1) != 0; };
-  if (!has(CAP_NET_ADMIN)) return InitError{InitExit::no_capability, "CAP_NET_ADMIN is missing, so rules can be neither read nor changed"};
+  if (!has(CAP_NET_ADMIN))
+    return InitError{InitExit::no_capability, "CAP_NET_ADMIN is missing, so rules can be neither read nor changed"};
   if (!has(CAP_NET_RAW)) return InitError{InitExit::no_capability, "CAP_NET_RAW is missing, which iptables needs"};
   return {};
 }

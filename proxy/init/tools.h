@@ -33,8 +33,8 @@ struct Iptables {
   ToolOutput restore(std::string_view input, bool test = false) const;
 };
 
-/// The back end to use: the one forced; the one that holds rules of ours; then as the stock tool chooses: legacy if it has
-/// any table, else nft, else the plain name. `family` is v4 or v6.
+/// The back end to use: the one forced; the one that holds rules of ours; then as the stock tool chooses: legacy if it
+/// has any table, else nft, else the plain name. `family` is v4 or v6.
 InitResult<Iptables> choose_iptables(Family family, const std::string& force);
 /// All back ends that are there and hold rules of ours.
 std::vector<Iptables> iptables_with_our_rules(Family family);

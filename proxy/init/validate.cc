@@ -29,7 +29,8 @@ class Fd {
 
 class Endpoint {
  public:
-  Endpoint(const IpAddress& ip, std::uint16_t port) : size_(static_cast<socklen_t>(Address(ip, port).to_sockaddr(storage_))) {}
+  Endpoint(const IpAddress& ip, std::uint16_t port)
+      : size_(static_cast<socklen_t>(Address(ip, port).to_sockaddr(storage_))) {}
   const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage_); }
   socklen_t size() const { return size_; }
 
@@ -75,7 +76,8 @@ std::optional<InitError> prove_capture(const InitConfig& config) {
     polled.push_back({fd.get(), POLLIN, 0});
     listeners.push_back(std::move(fd));
   }
-  if (listeners.empty()) return InitError{InitExit::not_captured, "the test could listen on neither of the proxy's ports"};
+  if (listeners.empty())
+    return InitError{InitExit::not_captured, "the test could listen on neither of the proxy's ports"};
 
   const auto end = Clock::now() + std::chrono::milliseconds(config.probe_timeout_ms);
   const Endpoint from(local, 0), to(*IpAddress::parse(v6 ? "::6" : "127.0.0.6"), config.probe_port);
@@ -91,7 +93,8 @@ std::optional<InitError> prove_capture(const InitConfig& config) {
     }
   }
   return InitError{InitExit::not_captured,
-                   "no connection reached the proxy's ports, so the rules are not in force; with Istio CNI a pod may start before its node "
+                   "no connection reached the proxy's ports, so the rules are not in force; with Istio CNI a pod may "
+                   "start before its node "
                    "is ready, and has to be started again"};
 }
 

@@ -7,8 +7,8 @@
 
 namespace clew {
 
-/// Listens where the proxy will and connects to 127.0.0.6 (or ::6), once a second, until a connection arrives whose original
-/// destination is the probe port, or the time is over. Runs as the proxy's user, as the rules demand.
+/// Listens where the proxy will and connects to 127.0.0.6 (or ::6), once a second, until a connection arrives whose
+/// original destination is the probe port, or the time is over. Runs as the proxy's user, as the rules demand.
 std::optional<InitError> prove_capture(const InitConfig& config);
 
 }  // namespace clew

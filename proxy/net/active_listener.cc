@@ -69,7 +69,8 @@ Task<void> ListenerSet::run_connection(std::unique_ptr<Connection> connection, s
   if (connection->counted) {
     active.stats.downstream_cx_active.sub();
     active.stats.downstream_cx_destroy.add();
-    active.stats.downstream_cx_length_ms.record(std::chrono::duration<double, std::milli>(*connection->stream.complete).count());
+    active.stats.downstream_cx_length_ms.record(
+        std::chrono::duration<double, std::milli>(*connection->stream.complete).count());
   } else {
     active.stats.downstream_pre_cx_active.sub();
   }
@@ -82,7 +83,8 @@ Task<Result<void>> ListenerSet::run_filters(Connection& connection, Buffer& init
   ConnectionInfo& info = connection.info;
   const bool by_destination = connection.active->listener->use_original_dst;
   if (by_destination) {
-    if (const auto destination = original_destination(connection.socket->fd(), info.local); destination && *destination != info.local) {
+    if (const auto destination = original_destination(connection.socket->fd(), info.local);
+        destination && *destination != info.local) {
       info.local = *destination;
       info.local_restored = true;
     }
@@ -106,11 +108,13 @@ Task<bool> ListenerSet::handshake(Connection& connection, std::unique_ptr<Transp
   if (!chain.tls) co_return true;
   ListenerStats& stats = connection.active->stats;
   TlsServerOptions options;
-  options.timeout = chain.transport_socket_connect_timeout > Duration::zero() ? chain.transport_socket_connect_timeout : default_handshake_timeout;
+  options.timeout = chain.transport_socket_connect_timeout > Duration::zero() ? chain.transport_socket_connect_timeout
+                                                                              : default_handshake_timeout;
   options.stats = &stats.tls;
   const TimePoint begin = worker_.clock().now();
   const SnapshotPtr snapshot = worker_.snapshot();
-  TlsHandshake done = co_await tls_server(worker_, std::move(transport), snapshot->tls_context(*chain.tls), std::move(initial), options);
+  TlsHandshake done = co_await tls_server(worker_, std::move(transport), snapshot->tls_context(*chain.tls),
+                                          std::move(initial), options);
   ConnectionInfo& info = connection.info;
   info.handshake_time = worker_.clock().now() - begin;
   if (!done) {
@@ -119,8 +123,8 @@ Task<bool> ListenerSet::handshake(Connection& connection, std::unique_ptr<Transp
       connection.stream.connection_termination_details = "transport socket timeout was reached";
     }
     info.transport_failure_reason = std::move(done.failure);
-    CLEW_LOG(connection, debug, "[C{}] TLS from {} failed: {} {}", info.id, info.remote.to_string(), to_string(done.error),
-             info.transport_failure_reason);
+    CLEW_LOG(connection, debug, "[C{}] TLS from {} failed: {} {}", info.id, info.remote.to_string(),
+             to_string(done.error), info.transport_failure_reason);
     co_return false;
   }
   transport = std::move(done.transport);
@@ -134,7 +138,8 @@ Task<bool> ListenerSet::handshake(Connection& connection, std::unique_ptr<Transp
 /// False: one of them denied it.
 bool ListenerSet::run_network_filters(Connection& connection, std::unique_ptr<Transport>& transport, Buffer& initial) {
   const auto& factories = connection.info.chain->network_filters;
-  if (!factories.empty() && !initial.empty()) transport = replay(std::move(transport), std::exchange(initial, Buffer()));
+  if (!factories.empty() && !initial.empty())
+    transport = replay(std::move(transport), std::exchange(initial, Buffer()));
   for (const auto& factory : factories) {
     connection.filters.push_back(factory->make());
     NetworkFilter& filter = *connection.filters.back();
@@ -155,8 +160,10 @@ Task<void> ListenerSet::prepare_and_serve(Connection& connection, std::unique_pt
   ListenerStats& stats = connection.active->stats;
   if (!seen) {
     const Errc why = seen.error().code;
-    if (why == Errc::listener_filter_timeout) stats.downstream_pre_cx_timeout.add();
-    else if (why == Errc::listener_filter_refused) stats.downstream_listener_filter_error.add();
+    if (why == Errc::listener_filter_timeout)
+      stats.downstream_pre_cx_timeout.add();
+    else if (why == Errc::listener_filter_refused)
+      stats.downstream_listener_filter_error.add();
     transport->close(why);
     co_return;
   }
@@ -177,7 +184,8 @@ Task<void> ListenerSet::prepare_and_serve(Connection& connection, std::unique_pt
   const bool secure = co_await handshake(connection, transport, initial);
   if (!secure) co_return;
   if (!run_network_filters(connection, transport, initial)) co_return;
-  co_await options_.handler.serve(std::move(transport), connection.info, connection.stream, std::move(initial), connection.drain);
+  co_await options_.handler.serve(std::move(transport), connection.info, connection.stream, std::move(initial),
+                                  connection.drain);
 }
 
 void ListenerSet::Active::collect(StatSink& sink) const {
@@ -190,7 +198,8 @@ void ListenerSet::Active::collect(StatSink& sink) const {
   sink.counter(name("downstream_global_cx_overflow"), stats.downstream_global_cx_overflow.value());
   sink.counter(name("downstream_pre_cx_timeout"), stats.downstream_pre_cx_timeout.value());
   sink.counter(name("downstream_listener_filter_error"), stats.downstream_listener_filter_error.value());
-  sink.counter(name("downstream_cx_transport_socket_connect_timeout"), stats.downstream_cx_transport_socket_connect_timeout.value());
+  sink.counter(name("downstream_cx_transport_socket_connect_timeout"),
+               stats.downstream_cx_transport_socket_connect_timeout.value());
   sink.counter(name("no_filter_chain_match"), stats.no_filter_chain_match.value());
   sink.counter(name("downstream_accept_starved"), stats.accept_starved.value());
   sink.gauge(name("downstream_cx_active"), stats.downstream_cx_active.value());

@@ -19,7 +19,8 @@ namespace clew {
 
 /// A listening socket. Its accept loop shares it, so that closing is possible from elsewhere.
 struct ListenerSet::AcceptSocket {
-  AcceptSocket(Worker& worker, int fd) : descriptor(worker.executor(), fd), pause(worker.timers(), [this] { resumed.notify(); }) {}
+  AcceptSocket(Worker& worker, int fd)
+      : descriptor(worker.executor(), fd), pause(worker.timers(), [this] { resumed.notify(); }) {}
   void close() {
     if (std::exchange(closed, true)) return;
     boost::system::error_code ignored;
@@ -35,7 +36,8 @@ struct ListenerSet::AcceptSocket {
 /// Envoy's «listener.ADDRESS.*», of one worker.
 struct ListenerStats {
   Counter downstream_cx_total, downstream_cx_destroy, downstream_global_cx_overflow, downstream_pre_cx_timeout,
-      downstream_listener_filter_error, downstream_cx_transport_socket_connect_timeout, no_filter_chain_match, accept_starved;
+      downstream_listener_filter_error, downstream_cx_transport_socket_connect_timeout, no_filter_chain_match,
+      accept_starved;
   Gauge downstream_cx_active, downstream_pre_cx_active;
   Histogram downstream_cx_length_ms;
   TlsStats tls;
@@ -65,7 +67,9 @@ struct ListenerSet::Active {
 /// A socket that tells its connection when it is gone.
 class AcceptedSocket final : public SocketTransport {
  public:
-  AcceptedSocket(Worker& worker, int fd, AcceptedSocket*& place) : SocketTransport(worker, fd), place_(place) { place_ = this; }
+  AcceptedSocket(Worker& worker, int fd, AcceptedSocket*& place) : SocketTransport(worker, fd), place_(place) {
+    place_ = this;
+  }
   ~AcceptedSocket() override { place_ = nullptr; }
 
  private:
@@ -87,8 +91,8 @@ struct ListenerSet::Connection {
   DrainSignal drain;
   std::unique_ptr<Timer> deadline;
   std::vector<std::unique_ptr<NetworkFilter>> filters;
-  bool limited = false;   // holds a unit of the global limit
-  bool counted = false;   // in downstream_cx_active
+  bool limited = false;  // holds a unit of the global limit
+  bool counted = false;  // in downstream_cx_active
 };
 
 }  // namespace clew

@@ -69,8 +69,8 @@ std::string serial_text(X509* certificate) {
 std::string time_text(const ASN1_TIME* time) {
   std::tm parts{};
   if (!ASN1_TIME_to_tm(time, &parts)) return {};
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.000Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
-                     parts.tm_min, parts.tm_sec);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.000Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+                     parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
 std::string pem_text(X509* certificate) {
@@ -88,7 +88,9 @@ std::string sha256(const unsigned char* data, int size) {
 std::string ip_text(const ASN1_OCTET_STRING* bytes) {
   const unsigned char* data = ASN1_STRING_get0_data(bytes);
   if (ASN1_STRING_length(bytes) == 4)
-    return IpAddress::v4(std::uint32_t{data[0]} << 24 | std::uint32_t{data[1]} << 16 | std::uint32_t{data[2]} << 8 | data[3]).to_string();
+    return IpAddress::v4(std::uint32_t{data[0]} << 24 | std::uint32_t{data[1]} << 16 | std::uint32_t{data[2]} << 8 |
+                         data[3])
+        .to_string();
   if (ASN1_STRING_length(bytes) != 16) return {};
   std::array<std::uint8_t, 16> v6;
   std::copy_n(data, 16, v6.begin());
@@ -134,8 +136,10 @@ std::vector<SubjectAltName> subject_alt_names(X509* certificate) {
 std::shared_ptr<const CertificateInfo> describe_certificate(X509* certificate, const STACK_OF(X509) * chain) {
   auto info = std::make_shared<CertificateInfo>();
   for (SubjectAltName& name : subject_alt_names(certificate)) {
-    if (name.type == SanMatcher::Type::uri) info->uri_sans.push_back(std::move(name.value));
-    else if (name.type == SanMatcher::Type::dns) info->dns_sans.push_back(std::move(name.value));
+    if (name.type == SanMatcher::Type::uri)
+      info->uri_sans.push_back(std::move(name.value));
+    else if (name.type == SanMatcher::Type::dns)
+      info->dns_sans.push_back(std::move(name.value));
   }
   info->subject = name_text(X509_get_subject_name(certificate));
   info->issuer = name_text(X509_get_issuer_name(certificate));
@@ -146,7 +150,8 @@ std::shared_ptr<const CertificateInfo> describe_certificate(X509* certificate, c
   info->pem_urlencoded = percent_encode(pem_text(certificate));
   if (chain) {
     const auto count = sk_X509_num(chain);
-    for (auto i = count - count; i < count; ++i) info->chain_urlencoded += percent_encode(pem_text(sk_X509_value(chain, i)));
+    for (auto i = count - count; i < count; ++i)
+      info->chain_urlencoded += percent_encode(pem_text(sk_X509_value(chain, i)));
   }
   return info;
 }
@@ -199,7 +204,8 @@ bool dns_name_matches(std::string_view name, std::string_view pattern) {
   const std::size_t star = glob.find('*');
   if (star == std::string_view::npos || glob.find('*', star + 1) != std::string_view::npos) return false;
   // «x*.y» would match an internationalized label by its encoding.
-  if (equals_ignore_case(glob.substr(0, 4), "xn--") || pattern.substr(pattern_dot).find('*') != std::string_view::npos) return false;
+  if (equals_ignore_case(glob.substr(0, 4), "xn--") || pattern.substr(pattern_dot).find('*') != std::string_view::npos)
+    return false;
   const std::string_view before = glob.substr(0, star), after = glob.substr(star + 1);
   return label.size() >= before.size() + after.size() && equals_ignore_case(label.substr(0, before.size()), before) &&
          equals_ignore_case(label.substr(label.size() - after.size()), after);

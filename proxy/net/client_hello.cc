@@ -109,8 +109,8 @@ Sniffed sniff_client_hello(std::string_view bytes, ClientHello& hello) {
     message += record.substr(5, size);
     if (!message.empty() && message[0] != 1) return Sniffed::other;
     if (message.size() >= 4) {
-      const std::size_t whole =
-          static_cast<std::uint8_t>(message[1]) * 65536u + static_cast<std::uint8_t>(message[2]) * 256u + static_cast<std::uint8_t>(message[3]);
+      const std::size_t whole = static_cast<std::uint8_t>(message[1]) * 65536u +
+                                static_cast<std::uint8_t>(message[2]) * 256u + static_cast<std::uint8_t>(message[3]);
       if (whole > max_client_hello) return Sniffed::bad;
       if (message.size() >= 4 + whole) {
         ClientHello parsed;

@@ -17,7 +17,9 @@ namespace {
 
 Connected failure(std::string_view what, int error) {
   Connected out;
-  out.error = error == ECONNREFUSED ? Errc::connection_refused : error == ETIMEDOUT ? Errc::connect_timeout : Errc::connect_failed;
+  out.error = error == ECONNREFUSED ? Errc::connection_refused
+              : error == ETIMEDOUT  ? Errc::connect_timeout
+                                    : Errc::connect_failed;
   out.failure = fmt::format("{}: {}", what, std::strerror(error));
   return out;
 }

@@ -16,8 +16,8 @@
 namespace clew {
 
 struct ConnectTarget {
-  Address address;                // IP and port, or a unix socket
-  std::optional<Address> source;  // bound before connecting; port 0: the kernel's choice at connect
+  Address address;                             // IP and port, or a unix socket
+  std::optional<Address> source;               // bound before connecting; port 0: the kernel's choice at connect
   Duration timeout = std::chrono::seconds(5);  // 0 or less: none
   std::optional<TcpKeepalive> keepalive;
   bool transparent = false;  // IP_TRANSPARENT: source may be anybody's address (needs NET_ADMIN)
@@ -29,7 +29,8 @@ struct Connected {
   Address local;
   /// ok, connection_refused, connect_timeout, connect_failed, or bind_failed (source).
   Errc error = Errc::ok;
-  /// For %UPSTREAM_TRANSPORT_FAILURE_REASON%, as Envoy puts it: «delayed connect error: Connection refused». Empty after a timeout.
+  /// For %UPSTREAM_TRANSPORT_FAILURE_REASON%, as Envoy puts it: «delayed connect error: Connection refused». Empty
+  /// after a timeout.
   std::string failure;
   explicit operator bool() const { return transport != nullptr; }
 };

@@ -1,5 +1,5 @@
-// What is known of a connection once it is accepted and, where asked for, authenticated. Filled by the listener, read by
-// filters, policies, logs and metrics. Owned by the connection's coroutine.
+// What is known of a connection once it is accepted and, where asked for, authenticated. Filled by the listener, read
+// by filters, policies, logs and metrics. Owned by the connection's coroutine.
 #pragma once
 
 #include "config/snapshot/listener.h"
@@ -32,7 +32,7 @@ struct TlsInfo {
   std::string sni;
   std::string session_id;
   bool resumed = false;
-  std::shared_ptr<const CertificateInfo> peer;   // null: the peer sent none
+  std::shared_ptr<const CertificateInfo> peer;  // null: the peer sent none
   std::shared_ptr<const CertificateInfo> local;
 };
 
@@ -42,10 +42,11 @@ struct ConnectionInfo {
   Address direct_remote;  // the socket's peer
   Address local;          // the address the client dialled (original destination when restored)
   bool local_restored = false;
-  /// original_src: upstream sockets take the client's address (IP_TRANSPARENT), with this SO_MARK. Nothing: they do not.
+  /// original_src: upstream sockets take the client's address (IP_TRANSPARENT), with this SO_MARK. Nothing: they do
+  /// not.
   std::optional<std::uint32_t> original_source_mark;
-  std::string server_name;                       // SNI that was sniffed or negotiated
-  std::vector<std::string> offered_alpn;         // by the client's hello, or «http/1.1» / «h2c» by http_inspector
+  std::string server_name;                        // SNI that was sniffed or negotiated
+  std::vector<std::string> offered_alpn;          // by the client's hello, or «http/1.1» / «h2c» by http_inspector
   std::string transport_protocol = "raw_buffer";  // «tls» when a ClientHello was seen
   std::shared_ptr<const Listener> listener;
   std::shared_ptr<const FilterChain> chain;

@@ -6,8 +6,8 @@
 
 namespace clew {
 
-/// Tells a connection's coroutine that its listener or chain drains: finish what is under way, then close (h1: Connection:
-/// close on the next response; h2: GOAWAY). Owned by the listener's record of the connection.
+/// Tells a connection's coroutine that its listener or chain drains: finish what is under way, then close (h1:
+/// Connection: close on the next response; h2: GOAWAY). Owned by the listener's record of the connection.
 class DrainSignal {
  public:
   bool draining() const { return draining_; }

@@ -83,18 +83,17 @@ class Event {
       void (*destroy)(void* storage) noexcept;
     };
     template <class H>
-    static constexpr Table table{
-        [](void* from, void* to) noexcept {
-          ::new (to) H(std::move(*static_cast<H*>(from)));
-          static_cast<H*>(from)->~H();
-        },
-        [](void* storage) {
-          H handler(std::move(*static_cast<H*>(storage)));
-          static_cast<H*>(storage)->~H();
-          const auto executor = boost::asio::get_associated_executor(handler);
-          boost::asio::post(executor, std::move(handler));
-        },
-        [](void* storage) noexcept { static_cast<H*>(storage)->~H(); }};
+    static constexpr Table table{[](void* from, void* to) noexcept {
+                                   ::new (to) H(std::move(*static_cast<H*>(from)));
+                                   static_cast<H*>(from)->~H();
+                                 },
+                                 [](void* storage) {
+                                   H handler(std::move(*static_cast<H*>(storage)));
+                                   static_cast<H*>(storage)->~H();
+                                   const auto executor = boost::asio::get_associated_executor(handler);
+                                   boost::asio::post(executor, std::move(handler));
+                                 },
+                                 [](void* storage) noexcept { static_cast<H*>(storage)->~H(); }};
 
     const Table* table_ = nullptr;
     alignas(std::max_align_t) std::byte storage_[48];

@@ -52,9 +52,9 @@ struct Ports {
   Chain any = nullptr;
 };
 using Sources = ByPrefix<Ports>;
-using ApplicationProtocols = StringMap<Sources>;        // "": any
+using ApplicationProtocols = StringMap<Sources>;             // "": any
 using TransportProtocols = StringMap<ApplicationProtocols>;  // "": any
-using ServerNames = StringMap<TransportProtocols>;      // «a.x», «.x» for «*.x», "": any
+using ServerNames = StringMap<TransportProtocols>;           // «a.x», «.x» for «*.x», "": any
 using Destinations = ByPrefix<ServerNames>;
 
 template <class T>
@@ -87,8 +87,9 @@ std::vector<std::optional<T>> or_any(const std::vector<T>& list) {
 }
 
 bool matches_all(const FilterChainMatch& match) {
-  return !match.destination_port && match.prefix_ranges.empty() && match.server_names.empty() && match.transport_protocol.empty() &&
-         match.application_protocols.empty() && match.source_prefix_ranges.empty() && match.source_ports.empty();
+  return !match.destination_port && match.prefix_ranges.empty() && match.server_names.empty() &&
+         match.transport_protocol.empty() && match.application_protocols.empty() &&
+         match.source_prefix_ranges.empty() && match.source_ports.empty();
 }
 
 void add_sources(Sources& sources, const FilterChainMatch& match, Chain chain) {
@@ -105,7 +106,8 @@ void add(Destinations& destinations, const FilterChainMatch& match, Chain chain)
     for (const auto& name : or_any(match.server_names)) {
       const std::string key = !name ? std::string() : name->rfind("*.", 0) == 0 ? name->substr(1) : *name;
       ApplicationProtocols& applications = names[key][match.transport_protocol];
-      for (const auto& protocol : or_any(match.application_protocols)) add_sources(applications[protocol.value_or("")], match, chain);
+      for (const auto& protocol : or_any(match.application_protocols))
+        add_sources(applications[protocol.value_or("")], match, chain);
     }
   }
 }
@@ -117,7 +119,8 @@ struct FilterChainMatcher::Tree {
   Destinations any_port;
 
   Chain select(const Destinations& destinations, const ConnectionInfo& connection) const {
-    const ServerNames* names = connection.local.is_pipe() ? destinations.any() : destinations.find(connection.local.ip());
+    const ServerNames* names =
+        connection.local.is_pipe() ? destinations.any() : destinations.find(connection.local.ip());
     const TransportProtocols* transports = names ? find_server_name(*names, connection.server_name) : nullptr;
     if (!transports) return nullptr;
     const ApplicationProtocols* applications = find(*transports, connection.transport_protocol);

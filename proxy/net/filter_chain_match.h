@@ -1,5 +1,5 @@
-// Which filter chain serves a connection: Envoy's order (destination port, longest destination prefix, server name exact
-// then longest wildcard, transport protocol, application protocol, longest source prefix, source port), without
+// Which filter chain serves a connection: Envoy's order (destination port, longest destination prefix, server name
+// exact then longest wildcard, transport protocol, application protocol, longest source prefix, source port), without
 // back-tracking: what a criterion has decided, later ones do not undo.
 #pragma once
 

@@ -24,10 +24,12 @@ bool is_token_char(char c) {
          std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
-/// Whether these bytes may be a request target: a path, «*», a URL, or anything after CONNECT. whole: no more of it comes.
+/// Whether these bytes may be a request target: a path, «*», a URL, or anything after CONNECT. whole: no more of it
+/// comes.
 bool may_be_target(std::string_view target, bool whole, std::string_view method) {
   if (target.empty() || target.front() == '/' || target.front() == '*' || method == "CONNECT") return true;
-  const auto scheme_end = std::find_if(target.begin(), target.end(), [](char c) { return ascii_lower(c) < 'a' || ascii_lower(c) > 'z'; });
+  const auto scheme_end =
+      std::find_if(target.begin(), target.end(), [](char c) { return ascii_lower(c) < 'a' || ascii_lower(c) > 'z'; });
   const std::string_view rest = target.substr(static_cast<std::size_t>(scheme_end - target.begin()));
   return rest.size() < target.size() && (whole ? rest.starts_with("://") : agree(rest, "://"));
 }
@@ -49,8 +51,8 @@ Sniffed sniff_http(std::string_view bytes, HttpProtocol& protocol) {
     protocol = HttpProtocol::h2c;
     return Sniffed::found;
   }
-  // As Envoy: any token may be a method, so that the codec answers what it does not know. What cannot become a request line is
-  // known at its first wrong byte: a client of another protocol is not waited for.
+  // As Envoy: any token may be a method, so that the codec answers what it does not know. What cannot become a request
+  // line is known at its first wrong byte: a client of another protocol is not waited for.
   const std::string_view window = bytes.substr(0, max_request_line);
   const std::size_t end = window.find('\n');
   std::string_view line = window.substr(0, end);
@@ -63,7 +65,9 @@ Sniffed sniff_http(std::string_view bytes, HttpProtocol& protocol) {
   const bool target_ended = target.size() < after.size();
   if ((method.empty() && !line.empty()) || (!after.empty() && target.empty())) return Sniffed::other;
   if (!may_be_target(target, target_ended, method)) return Sniffed::other;
-  if (std::any_of(target.begin(), target.end(), [](char c) { return c == '\0' || static_cast<unsigned char>(c) >= 0x80; })) return Sniffed::other;
+  if (std::any_of(target.begin(), target.end(),
+                  [](char c) { return c == '\0' || static_cast<unsigned char>(c) >= 0x80; }))
+    return Sniffed::other;
   const std::string_view version = target_ended ? after.substr(target.size() + 1) : std::string_view();
   if (!agree(version, "HTTP/1.1") && !agree(version, "HTTP/1.0")) return Sniffed::other;
   if (end == std::string_view::npos) return bytes.size() < max_request_line ? Sniffed::need_more : Sniffed::other;

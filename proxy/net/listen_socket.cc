@@ -24,14 +24,15 @@ int set_up(int fd, const Listener& listener, const Address& address) {
   const auto set = [fd, &on](int level, int name) { return ::setsockopt(fd, level, name, &on, sizeof(on)) == 0; };
   if (address.is_pipe()) {
     // Left over by a process before us; anything but a socket stays and makes bind fail.
-    struct stat status {};
+    struct stat status{};
     const std::string path(address.path());
     if (::stat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) ::unlink(path.c_str());
   } else {
     const bool v6 = !address.ip().is_v4();
     if (!set(SOL_SOCKET, SO_REUSEADDR) || !set(SOL_SOCKET, SO_REUSEPORT)) return errno;
     if (v6 && !set(IPPROTO_IPV6, IPV6_V6ONLY)) return errno;
-    if (listener.transparent && !set(v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT)) return errno;
+    if (listener.transparent && !set(v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT))
+      return errno;
     set_no_delay(fd);
   }
   sockaddr_storage storage{};

@@ -13,8 +13,8 @@ struct ListenSocket {
   std::string error;  // «cannot bind '0.0.0.0:80': Permission denied»
 };
 
-/// Non-blocking, SO_REUSEPORT (the kernel spreads connections over the workers' sockets), TCP_NODELAY for what is accepted,
-/// IPV6_V6ONLY for IPv6, IP_TRANSPARENT for transparent listeners.
+/// Non-blocking, SO_REUSEPORT (the kernel spreads connections over the workers' sockets), TCP_NODELAY for what is
+/// accepted, IPV6_V6ONLY for IPv6, IP_TRANSPARENT for transparent listeners.
 ListenSocket open_listen_socket(const Listener& listener, const Address& address);
 
 }  // namespace clew

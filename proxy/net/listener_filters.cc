@@ -30,7 +30,8 @@ Sniffed sniff_plain_http(std::string_view bytes, ConnectionInfo& connection) {
   return sniffed;
 }
 
-Sniffed take_proxy_header(std::string_view bytes, const ListenerFilter& filter, ConnectionInfo& connection, Buffer& initial) {
+Sniffed take_proxy_header(std::string_view bytes, const ListenerFilter& filter, ConnectionInfo& connection,
+                          Buffer& initial) {
   ProxyHeader header;
   const Sniffed sniffed = sniff_proxy_header(bytes, header);
   if (sniffed == Sniffed::other) return filter.proxy_protocol_optional ? Sniffed::other : Sniffed::bad;
@@ -66,9 +67,11 @@ Task<Result<void>> read_more(SocketTransport& socket, Buffer& initial) {
   }
 }
 
-Task<Result<void>> inspect(SocketTransport& socket, const ListenerFilter& filter, ConnectionInfo& connection, Buffer& initial) {
+Task<Result<void>> inspect(SocketTransport& socket, const ListenerFilter& filter, ConnectionInfo& connection,
+                           Buffer& initial) {
   for (;;) {
-    const Sniffed sniffed = initial.empty() ? Sniffed::need_more : look(filter, initial.pull_up(initial.size()), connection, initial);
+    const Sniffed sniffed =
+        initial.empty() ? Sniffed::need_more : look(filter, initial.pull_up(initial.size()), connection, initial);
     if (sniffed == Sniffed::bad) co_return Error{Errc::listener_filter_refused};
     if (sniffed != Sniffed::need_more) co_return Result<void>();
     if (initial.size() >= max_sniffed_bytes) co_return Error{Errc::listener_filter_refused};
@@ -80,8 +83,8 @@ Task<Result<void>> inspect(SocketTransport& socket, const ListenerFilter& filter
 
 }  // namespace
 
-Task<Result<void>> run_listener_filters(Worker& worker, SocketTransport& socket, const Listener& listener, ConnectionInfo& connection,
-                                        Buffer& initial) {
+Task<Result<void>> run_listener_filters(Worker& worker, SocketTransport& socket, const Listener& listener,
+                                        ConnectionInfo& connection, Buffer& initial) {
   bool late = false;
   Timer timer(worker.timers(), [&] {
     late = true;

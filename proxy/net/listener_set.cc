@@ -199,14 +199,16 @@ ListenerSet::Accepted ListenerSet::accept_some(const ActivePtr& active, AcceptSo
     if (socket.closed) return Accepted::all;
     sockaddr_storage storage{};
     socklen_t length = sizeof(storage);
-    const int fd = ::accept4(socket.descriptor.native_handle(), reinterpret_cast<sockaddr*>(&storage), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = ::accept4(socket.descriptor.native_handle(), reinterpret_cast<sockaddr*>(&storage), &length,
+                             SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       take(active, fd, Address::from_sockaddr(reinterpret_cast<sockaddr*>(&storage), length));
       continue;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return Accepted::all;
     if (out_of_resources(errno)) {
-      if (!std::exchange(socket.starving, true)) CLEW_LOG(connection, error, "listener {}: accept: {}", active->listener->name, std::strerror(errno));
+      if (!std::exchange(socket.starving, true))
+        CLEW_LOG(connection, error, "listener {}: accept: {}", active->listener->name, std::strerror(errno));
       active->stats.accept_starved.add();
       return Accepted::starved;
     }

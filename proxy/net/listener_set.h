@@ -1,8 +1,8 @@
-// The listeners of one worker: sockets, accepted connections, what becomes of both when the configuration changes. Follows
-// the worker's snapshots by itself.
+// The listeners of one worker: sockets, accepted connections, what becomes of both when the configuration changes.
+// Follows the worker's snapshots by itself.
 //
-// A connection's way: accept → original destination (and the listener that it names) → listener filters → filter chain → TLS
-// → network filters → ConnectionHandler. It is one coroutine from accept to its end.
+// A connection's way: accept → original destination (and the listener that it names) → listener filters → filter chain
+// → TLS → network filters → ConnectionHandler. It is one coroutine from accept to its end.
 #pragma once
 
 #include "proxy/base/strings.h"
@@ -27,14 +27,14 @@ namespace clew {
 class ConnectionHandler {
  public:
   virtual ~ConnectionHandler() = default;
-  /// Serves a connection that chain and network filters took, by connection.chain->terminal, to its end; closes the transport.
-  /// initial: bytes that were read already, before those of the transport (plain text only). info: filled along the way
-  /// for network filters and logs (TCP; HTTP has one of its own for each stream). drain: see its class; the references live until the
-  /// task ends.
-  virtual Task<void> serve(std::unique_ptr<Transport> transport, ConnectionInfo& connection, StreamInfo& info, Buffer initial,
-                           DrainSignal& drain) = 0;
-  /// Once for every accepted connection, at its end, served or not: the listener's access log. Refused ones carry why in
-  /// info.flags, response_code_details and connection_termination_details.
+  /// Serves a connection that chain and network filters took, by connection.chain->terminal, to its end; closes the
+  /// transport. initial: bytes that were read already, before those of the transport (plain text only). info: filled
+  /// along the way for network filters and logs (TCP; HTTP has one of its own for each stream). drain: see its class;
+  /// the references live until the task ends.
+  virtual Task<void> serve(std::unique_ptr<Transport> transport, ConnectionInfo& connection, StreamInfo& info,
+                           Buffer initial, DrainSignal& drain) = 0;
+  /// Once for every accepted connection, at its end, served or not: the listener's access log. Refused ones carry why
+  /// in info.flags, response_code_details and connection_termination_details.
   virtual void on_connection_done(const ConnectionInfo& connection, const StreamInfo& info) noexcept = 0;
 };
 
@@ -116,10 +116,10 @@ class ListenerSet final : public StatSource {
 
   Worker& worker_;
   Options options_;
-  StringMap<ActivePtr> active_;                    // by name
+  StringMap<ActivePtr> active_;  // by name
   std::unordered_map<Address, ActivePtr> by_address_;
-  std::vector<std::string> failed_;                // could not be opened: tried again with each update
-  std::vector<std::weak_ptr<Active>> retired_;     // still have connections
+  std::vector<std::string> failed_;             // could not be opened: tried again with each update
+  std::vector<std::weak_ptr<Active>> retired_;  // still have connections
   TaskGroup tasks_, acceptors_;
   bool first_update_ = true, stopped_all_ = false, stopped_inbound_ = false;
 };

@@ -90,7 +90,8 @@ Sniffed sniff_proxy_header(std::string_view bytes, ProxyHeader& header) {
   const std::size_t end = window.find("\r\n");
   if (end == std::string_view::npos) return bytes.size() < max_line ? Sniffed::need_more : Sniffed::bad;
   header.size = end + 2;
-  return parse_line(window.substr(signature_1.size(), end - signature_1.size()), header) ? Sniffed::found : Sniffed::bad;
+  return parse_line(window.substr(signature_1.size(), end - signature_1.size()), header) ? Sniffed::found
+                                                                                         : Sniffed::bad;
 }
 
 }  // namespace clew

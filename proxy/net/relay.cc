@@ -76,15 +76,17 @@ Task<void> copy(Shared& shared, Transport& from, Transport& to, Buffer& held, st
 
 }  // namespace
 
-Task<RelayEnd> relay(Worker& worker, Transport& downstream, Transport& upstream, Buffer to_upstream, Buffer to_downstream,
-                     RelayBytes& bytes, Duration idle_timeout) {
+Task<RelayEnd> relay(Worker& worker, Transport& downstream, Transport& upstream, Buffer to_upstream,
+                     Buffer to_downstream, RelayBytes& bytes, Duration idle_timeout) {
   Shared shared{worker, downstream, upstream, idle_timeout, worker.clock().now(), {}};
   Timer* self = nullptr;
   // Looks when the timeout is over since the last look: a byte costs no re-arming.
   Timer timer(worker.timers(), [&shared, &self] {
     const Duration quiet = shared.worker.clock().now() - shared.last_byte;
-    if (quiet >= shared.idle_timeout) shared.fail(Errc::idle_timeout, true);
-    else self->arm(shared.idle_timeout - quiet);
+    if (quiet >= shared.idle_timeout)
+      shared.fail(Errc::idle_timeout, true);
+    else
+      self->arm(shared.idle_timeout - quiet);
   });
   self = &timer;
   if (idle_timeout > Duration::zero()) timer.arm(idle_timeout);

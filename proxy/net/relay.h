@@ -21,10 +21,10 @@ struct RelayEnd {
   bool downstream = false;  // that cause came from downstream's side
 };
 
-/// to_upstream and to_downstream: bytes that were read before, sent first. A direction that ends (FIN) ends the other side's
-/// writing and nothing else; an error ends all, as a reset where it was one. Both transports are closed at the end.
-/// idle_timeout: without any byte either way; 0: none. At most 256 KiB are held in each direction.
-Task<RelayEnd> relay(Worker& worker, Transport& downstream, Transport& upstream, Buffer to_upstream, Buffer to_downstream,
-                     RelayBytes& bytes, Duration idle_timeout);
+/// to_upstream and to_downstream: bytes that were read before, sent first. A direction that ends (FIN) ends the other
+/// side's writing and nothing else; an error ends all, as a reset where it was one. Both transports are closed at the
+/// end. idle_timeout: without any byte either way; 0: none. At most 256 KiB are held in each direction.
+Task<RelayEnd> relay(Worker& worker, Transport& downstream, Transport& upstream, Buffer to_upstream,
+                     Buffer to_downstream, RelayBytes& bytes, Duration idle_timeout);
 
 }  // namespace clew

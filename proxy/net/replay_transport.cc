@@ -8,7 +8,8 @@ namespace {
 
 class ReplayTransport final : public Transport {
  public:
-  ReplayTransport(std::unique_ptr<Transport> below, Buffer initial) : below_(std::move(below)), initial_(std::move(initial)) {}
+  ReplayTransport(std::unique_ptr<Transport> below, Buffer initial)
+      : below_(std::move(below)), initial_(std::move(initial)) {}
 
   Result<std::size_t> try_read(Buffer& into, std::size_t max) override {
     if (initial_.empty() || closed_) return below_->try_read(into, max);

@@ -23,12 +23,36 @@ struct VirtualHost;
 
 /// envoy.data.accesslog.v3.ResponseFlags; a stream may have several.
 enum class ResponseFlag : std::uint8_t {
-  failed_local_health_check, no_healthy_upstream, upstream_request_timeout, local_reset, upstream_remote_reset,
-  upstream_connection_failure, upstream_connection_termination, upstream_overflow, no_route_found, delay_injected,
-  fault_injected, rate_limited, unauthorized_external_service, rate_limit_service_error, downstream_connection_termination,
-  upstream_retry_limit_exceeded, stream_idle_timeout, invalid_envoy_request_headers, downstream_protocol_error,
-  upstream_max_stream_duration_reached, response_from_cache_filter, no_filter_config_found, duration_timeout, upstream_protocol_error,
-  no_cluster_found, overload_manager, dns_resolution_failed, drop_overload, downstream_remote_reset, unconditional_drop_overload,
+  failed_local_health_check,
+  no_healthy_upstream,
+  upstream_request_timeout,
+  local_reset,
+  upstream_remote_reset,
+  upstream_connection_failure,
+  upstream_connection_termination,
+  upstream_overflow,
+  no_route_found,
+  delay_injected,
+  fault_injected,
+  rate_limited,
+  unauthorized_external_service,
+  rate_limit_service_error,
+  downstream_connection_termination,
+  upstream_retry_limit_exceeded,
+  stream_idle_timeout,
+  invalid_envoy_request_headers,
+  downstream_protocol_error,
+  upstream_max_stream_duration_reached,
+  response_from_cache_filter,
+  no_filter_config_found,
+  duration_timeout,
+  upstream_protocol_error,
+  no_cluster_found,
+  overload_manager,
+  dns_resolution_failed,
+  drop_overload,
+  downstream_remote_reset,
+  unconditional_drop_overload,
 };
 /// «UH», «NR», …
 std::string_view short_name(ResponseFlag flag);
@@ -60,24 +84,24 @@ struct StreamInfo {
   WallTime start_wall{};
   TimePoint start{};
   // instants relative to start; nothing: not reached
-  std::optional<Duration> request_complete, upstream_first_byte_sent, upstream_last_byte_sent, upstream_first_byte_received,
-      upstream_last_byte_received, response_first_byte_sent, complete;
+  std::optional<Duration> request_complete, upstream_first_byte_sent, upstream_last_byte_sent,
+      upstream_first_byte_received, upstream_last_byte_received, response_first_byte_sent, complete;
 
-  std::string_view protocol;  // «HTTP/1.1», «HTTP/2», «HTTP/1.0»; empty for TCP
+  std::string_view protocol;        // «HTTP/1.1», «HTTP/2», «HTTP/1.0»; empty for TCP
   std::uint32_t response_code = 0;  // 0: none was sent
   ResponseFlags flags;
-  std::string response_code_details;           // «via_upstream», …
+  std::string response_code_details;  // «via_upstream», …
   std::string connection_termination_details;
   std::string upstream_transport_failure_reason;
-  std::uint64_t bytes_received = 0;  // body bytes (TCP: all bytes) from downstream
-  std::uint64_t bytes_sent = 0;      // body bytes to downstream
+  std::uint64_t bytes_received = 0;                                    // body bytes (TCP: all bytes) from downstream
+  std::uint64_t bytes_sent = 0;                                        // body bytes to downstream
   std::uint64_t upstream_bytes_sent = 0, upstream_bytes_received = 0;  // on the wire, when known
 
   std::string route_name, virtual_host_name;  // route_name empty: «-»
   std::shared_ptr<const Cluster> cluster;     // the last one chosen
   std::string upstream_cluster;               // name, also when absent from the snapshot
   std::optional<Address> upstream_remote, upstream_local;
-  std::string upstream_workload;              // Endpoint::workload of the last one
+  std::string upstream_workload;  // Endpoint::workload of the last one
   std::string_view upstream_protocol;
   std::uint32_t attempts = 0;
   std::string request_id, trace_id;

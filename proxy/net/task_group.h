@@ -1,5 +1,5 @@
-// Coroutines that a parent starts and waits for. A child never outlives its group, so it may hold references to what the
-// parent owns. Worker's thread only.
+// Coroutines that a parent starts and waits for. A child never outlives its group, so it may hold references to what
+// the parent owns. Worker's thread only.
 #pragma once
 
 #include "proxy/base/result.h"
@@ -18,8 +18,8 @@ void spawn(const Executor& executor, Task<void> task);
 
 class TaskGroup {
  public:
-  /// How a child is told to give up: closes what it waits for. Called at most once, never after the child has ended: it may
-  /// refer to what the child owns.
+  /// How a child is told to give up: closes what it waits for. Called at most once, never after the child has ended: it
+  /// may refer to what the child owns.
   using Cancel = std::function<void(Errc)>;
 
   explicit TaskGroup(const Executor& executor) : executor_(executor) {}

@@ -18,11 +18,13 @@ namespace {
 // Envoy's, in its order.
 #ifdef OPENSSL_IS_AWSLC
 constexpr const char* default_ciphers =
-    "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]:[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]:"
+    "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]:[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-"
+    "POLY1305]:"
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
 #else
 constexpr const char* default_ciphers =
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:"
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-"
+    "POLY1305:"
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
 #endif
 constexpr const char* default_curves = "X25519:P-256";
@@ -68,7 +70,8 @@ std::string set_parameters(SSL_CTX* ctx, const TlsParams& params) {
     at = end + 1;
   }
   good = good && SSL_CTX_set_cipher_list(ctx, ciphers.c_str()) &&
-         SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");  // Envoy's order
+         SSL_CTX_set_ciphersuites(
+             ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");  // Envoy's order
 #endif
   ERR_clear_error();
   if (!good) return fmt::format("Failed to initialize cipher suites {}", ciphers);
@@ -81,7 +84,8 @@ std::string set_parameters(SSL_CTX* ctx, const TlsParams& params) {
 }
 
 /// what: for errors, «secret NAME» or «<inline>».
-std::string add_certificate(TlsContext::State& state, const std::string& chain_pem, const std::string& key_pem, const std::string& what) {
+std::string add_certificate(TlsContext::State& state, const std::string& chain_pem, const std::string& key_pem,
+                            const std::string& what) {
   SSL_CTX* ctx = state.ctx.get();
   std::vector<X509Ptr> chain = parse_certificates(chain_pem);
   if (chain.empty()) return fmt::format("Failed to load certificate chain from {}", what);
@@ -89,14 +93,17 @@ std::string add_certificate(TlsContext::State& state, const std::string& chain_p
   if (!key) return fmt::format("Failed to load private key from {}", what);
   const int type = EVP_PKEY_id(key.get());
   if (type == EVP_PKEY_RSA && EVP_PKEY_bits(key.get()) < 2048)
-    return fmt::format("Failed to load certificate chain from {}, only RSA certificates with 2048-bit or larger keys are supported", what);
+    return fmt::format(
+        "Failed to load certificate chain from {}, only RSA certificates with 2048-bit or larger keys are supported",
+        what);
   for (const X509Ptr& other : state.own_leaves) {
     // One slot a key type: a second one would silently replace the first.
     if (EVP_PKEY_id(X509_get0_pubkey(other.get())) == type)
-      return fmt::format("Failed to load certificate chain from {}, at most one certificate of a given type may be specified", what);
+      return fmt::format(
+          "Failed to load certificate chain from {}, at most one certificate of a given type may be specified", what);
   }
-  bool good = X509_check_private_key(chain.front().get(), key.get()) == 1 && SSL_CTX_use_certificate(ctx, chain.front().get()) == 1 &&
-              SSL_CTX_use_PrivateKey(ctx, key.get()) == 1;
+  bool good = X509_check_private_key(chain.front().get(), key.get()) == 1 &&
+              SSL_CTX_use_certificate(ctx, chain.front().get()) == 1 && SSL_CTX_use_PrivateKey(ctx, key.get()) == 1;
   for (std::size_t i = 1; good && i < chain.size(); ++i) good = SSL_CTX_add1_chain_cert(ctx, chain[i].get()) == 1;
   ERR_clear_error();
   if (!good) return fmt::format("Failed to load private key from {}: it does not fit the certificate", what);
@@ -106,7 +113,8 @@ std::string add_certificate(TlsContext::State& state, const std::string& chain_p
 }
 
 /// Ours in our order; nothing in common: no ALPN at all, and the codec looks at the bytes.
-int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered, unsigned size, void* arg) {
+int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered, unsigned size,
+                void* arg) {
   const auto& state = *static_cast<const TlsContext::State*>(arg);
   for (const std::string& name : state.alpn) {
     for (unsigned at = 0; at < size; at += 1u + offered[at]) {
@@ -135,7 +143,8 @@ void set_sessions(TlsContext::State& state, const TlsParams& params) {
 #endif
   if (state.role == TlsContext::Role::client) {
     state.sessions = std::make_unique<TlsSessions>(params.max_session_keys);
-    SSL_CTX_set_session_cache_mode(ctx, state.sessions->enabled() ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_session_cache_mode(
+        ctx, state.sessions->enabled() ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
     if (state.sessions->enabled()) SSL_CTX_sess_set_new_cb(ctx, keep_session);
     return;
   }
@@ -148,7 +157,8 @@ void set_sessions(TlsContext::State& state, const TlsParams& params) {
 }
 
 /// Certificates and trust from secrets; sets made.secret_missing and error.
-bool load_secrets(TlsContext::State& state, const TlsParams& params, const TlsContext::FindSecret& find, TlsContext::Made& made) {
+bool load_secrets(TlsContext::State& state, const TlsParams& params, const TlsContext::FindSecret& find,
+                  TlsContext::Made& made) {
   const auto missing = [&made](const std::string& name) {
     made.secret_missing = true;
     made.error = fmt::format("secret {} is not there", name);
@@ -223,8 +233,10 @@ TlsContext::Made TlsContext::make(const TlsParams& params, Role role, const Find
   }
   SSL_CTX* ctx = state->ctx.get();
   SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-  SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                            SSL_MODE_NO_AUTO_CHAIN);  // we send the chain that was configured, not what could be added from the trusted
+  SSL_CTX_set_mode(
+      ctx,
+      SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE |
+          SSL_MODE_NO_AUTO_CHAIN);  // we send the chain that was configured, not what could be added from the trusted
   SSL_CTX_set_max_cert_list(ctx, 100 * 1024);  // what a peer's chain may weigh
   made.error = set_parameters(ctx, params);
   if (!made.error.empty()) return made;

@@ -1,6 +1,7 @@
-// What TLS handshakes of one configuration share: certificates, trust, parameters, resumption. Built on the control thread
-// out of TlsParams and the secrets they name, then immutable but for the session cache; used by all workers. A rotated
-// secret makes a new context; connections keep the one they began with, and tickets of the old one are worth nothing.
+// What TLS handshakes of one configuration share: certificates, trust, parameters, resumption. Built on the control
+// thread out of TlsParams and the secrets they name, then immutable but for the session cache; used by all workers. A
+// rotated secret makes a new context; connections keep the one they began with, and tickets of the old one are worth
+// nothing.
 #pragma once
 
 #include "config/snapshot/tls.h"

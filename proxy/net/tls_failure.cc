@@ -33,11 +33,14 @@ std::string tls_failure_text(std::string_view detail) {
     refused = refused || (ssl && reason == SSL_R_CERTIFICATE_VERIFY_FAILED);
     none = none || (ssl && reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE);
     if (out.empty()) out = "TLS_error:";
-    out += fmt::format("|{}:{}:OPENSSL_internal:{}", error, or_empty(ERR_lib_error_string(static_cast<unsigned>(error))), reason_text(error));
+    out += fmt::format("|{}:{}:OPENSSL_internal:{}", error,
+                       or_empty(ERR_lib_error_string(static_cast<unsigned>(error))), reason_text(error));
   }
   if (out.empty()) return out;
-  if (refused && !detail.empty()) out.append(":").append(detail);
-  else if (none) out += ":peer did not provide required client certificate";
+  if (refused && !detail.empty())
+    out.append(":").append(detail);
+  else if (none)
+    out += ":peer did not provide required client certificate";
   return out + ":TLS_error_end";
 }
 

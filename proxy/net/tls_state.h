@@ -19,8 +19,8 @@ using SslCtxPtr = std::unique_ptr<SSL_CTX, FreeWith<SSL_CTX_free>>;
 using SslPtr = std::unique_ptr<SSL, FreeWith<SSL_free>>;
 using SslSessionPtr = std::unique_ptr<SSL_SESSION, FreeWith<SSL_SESSION_free>>;
 
-/// Sessions a client may resume, by what was verified and whom it reached. Shared by the workers, hence the lock: once a
-/// handshake, next to some hundred microseconds of arithmetic.
+/// Sessions a client may resume, by what was verified and whom it reached. Shared by the workers, hence the lock: once
+/// a handshake, next to some hundred microseconds of arithmetic.
 class TlsSessions {
  public:
   explicit TlsSessions(std::size_t max_each) : max_each_(max_each) {}
@@ -41,7 +41,7 @@ struct TlsHandshakeState {
   const TlsContext::State* context = nullptr;
   std::string verify_name;  // client: the host the certificate must name instead of the configured matchers
   std::string session_key;
-  std::string detail;       // why the certificate was refused
+  std::string detail;  // why the certificate was refused
   enum class Refusal : std::uint8_t { none, chain, san, hash } refusal = Refusal::none;
 };
 
@@ -56,7 +56,7 @@ struct TlsContext::State {
   std::vector<SanMatcher> san_matchers;
   std::vector<std::string> certificate_hashes, spki_hashes;  // raw SHA-256
   std::vector<std::shared_ptr<const CertificateInfo>> own, trusted;
-  std::vector<X509Ptr> own_leaves;  // parallel to own
+  std::vector<X509Ptr> own_leaves;        // parallel to own
   std::unique_ptr<TlsSessions> sessions;  // clients
 
   /// Names and pins; the chain was judged before. Fills handshake.refusal and detail.

@@ -160,8 +160,10 @@ Task<Result<void>> TlsTransport::handshake() {
     if (progress) co_return progress;
     if (progress.error().code != Errc::would_block) co_return progress;
     Result<void> ready = Error{Errc::internal};
-    if (wires_.out.empty()) ready = co_await below_->readable();
-    else ready = co_await below_->writable();
+    if (wires_.out.empty())
+      ready = co_await below_->readable();
+    else
+      ready = co_await below_->writable();
     if (!ready) co_return ready;
   }
 }
@@ -197,7 +199,8 @@ void TlsTransport::finish_info(bool server) {
     sk_X509_free(chain);
   }
 #endif
-  if (state_->own.size() == 1) info_.local = state_->own.front();
+  if (state_->own.size() == 1)
+    info_.local = state_->own.front();
   else if (const X509* used = SSL_get_certificate(ssl)) {
     for (std::size_t i = 0; i < state_->own.size(); ++i)
       if (X509_cmp(used, state_->own_leaves[i].get()) == 0) info_.local = state_->own[i];
@@ -207,7 +210,9 @@ void TlsTransport::finish_info(bool server) {
 
 /// A ticket does not outlive the certificate that it stands for.
 bool TlsTransport::expired_on_resumption() const {
-  if (SSL_session_reused(ssl_.get()) != 1 || SSL_get_verify_mode(ssl_.get()) == SSL_VERIFY_NONE || state_->accept_untrusted) return false;
+  if (SSL_session_reused(ssl_.get()) != 1 || SSL_get_verify_mode(ssl_.get()) == SSL_VERIFY_NONE ||
+      state_->accept_untrusted)
+    return false;
 #ifdef OPENSSL_IS_AWSLC
   const X509Ptr leaf(SSL_get_peer_certificate(ssl_.get()));
 #else
@@ -367,7 +372,8 @@ void count(TlsStats* stats, const TlsHandshake& done, const TlsHandshakeState& h
   }
 }
 
-Task<TlsHandshake> run(Worker& worker, std::unique_ptr<TlsTransport> transport, bool server, Duration timeout, TlsStats* stats) {
+Task<TlsHandshake> run(Worker& worker, std::unique_ptr<TlsTransport> transport, bool server, Duration timeout,
+                       TlsStats* stats) {
   Timer timer(worker.timers(), [&transport] { transport->close(Errc::handshake_timeout); });
   if (timeout > Duration::zero()) timer.arm(timeout);
   const Result<void> ended = co_await transport->handshake();
@@ -412,7 +418,9 @@ bool is_address(const std::string& name) { return IpAddress::parse(name).has_val
 }  // namespace
 
 void TlsStats::collect(StatSink& sink, std::string_view prefix) const {
-  const auto one = [&](std::string_view name, const Counter& counter) { sink.counter(std::string(prefix).append(name), counter.value()); };
+  const auto one = [&](std::string_view name, const Counter& counter) {
+    sink.counter(std::string(prefix).append(name), counter.value());
+  };
   one("connection_error", connection_error);
   one("handshake", handshake);
   one("session_reused", session_reused);
@@ -425,7 +433,8 @@ void TlsStats::collect(StatSink& sink, std::string_view prefix) const {
   for (const auto& [name, n] : ciphers) sink.counter(std::string(prefix).append("ciphers.").append(name), n);
 }
 
-Task<TlsHandshake> tls_client(Worker& worker, std::unique_ptr<Transport> below, const TlsContext* context, TlsClientOptions options) {
+Task<TlsHandshake> tls_client(Worker& worker, std::unique_ptr<Transport> below, const TlsContext* context,
+                              TlsClientOptions options) {
   if (!context) co_return refused(*below, Errc::tls_secret_missing, "TLS error: Secret is not supplied by SDS");
   if (context->role() != TlsContext::Role::client) co_return refused(*below, Errc::internal, {});
   auto transport = std::make_unique<TlsTransport>(std::move(below), context->state(), Buffer());
@@ -436,7 +445,8 @@ Task<TlsHandshake> tls_client(Worker& worker, std::unique_ptr<Transport> below, 
   if (options.sni.size() > 255) co_return refused(*transport, Errc::tls_handshake_failed, "TLS error: SNI is too long");
   if (!options.sni.empty() && !is_address(options.sni)) SSL_set_tlsext_host_name(ssl, options.sni.c_str());
   const std::string alpn = options.alpn ? alpn_wire(*options.alpn) : state.alpn_wire;
-  if (!alpn.empty()) SSL_set_alpn_protos(ssl, reinterpret_cast<const unsigned char*>(alpn.data()), static_cast<unsigned>(alpn.size()));
+  if (!alpn.empty())
+    SSL_set_alpn_protos(ssl, reinterpret_cast<const unsigned char*>(alpn.data()), static_cast<unsigned>(alpn.size()));
   TlsHandshakeState& handshake = transport->handshake_state();
   handshake.verify_name = options.verify_name;
   if (state.sessions->enabled()) {
@@ -449,8 +459,8 @@ Task<TlsHandshake> tls_client(Worker& worker, std::unique_ptr<Transport> below, 
   co_return co_await run(worker, std::move(transport), false, options.timeout, options.stats);
 }
 
-Task<TlsHandshake> tls_server(Worker& worker, std::unique_ptr<Transport> below, const TlsContext* context, Buffer initial,
-                              TlsServerOptions options) {
+Task<TlsHandshake> tls_server(Worker& worker, std::unique_ptr<Transport> below, const TlsContext* context,
+                              Buffer initial, TlsServerOptions options) {
   if (!context) co_return refused(*below, Errc::tls_secret_missing, "TLS error: Secret is not supplied by SDS");
   if (context->role() != TlsContext::Role::server) co_return refused(*below, Errc::internal, {});
   auto transport = std::make_unique<TlsTransport>(std::move(below), context->state(), std::move(initial));

@@ -16,8 +16,8 @@ namespace clew {
 
 /// One context's handshakes on one worker, Envoy's «….ssl.*».
 struct TlsStats {
-  Counter connection_error, handshake, session_reused, no_certificate, fail_verify_no_cert, fail_verify_error, fail_verify_san,
-      fail_verify_cert_hash;
+  Counter connection_error, handshake, session_reused, no_certificate, fail_verify_no_cert, fail_verify_error,
+      fail_verify_san, fail_verify_cert_hash;
   StringMap<std::uint64_t> versions, ciphers;  // read on the worker's thread only
   /// prefix ends with a dot: «listener.0.0.0.0_15006.ssl.».
   void collect(StatSink& sink, std::string_view prefix) const;
@@ -45,15 +45,17 @@ struct TlsHandshake {
   /// tls_secret_missing, handshake_timeout, tls_certificate_rejected, tls_san_mismatch, tls_handshake_failed, eof,
   /// connection_reset, …
   Errc error = Errc::ok;
-  /// As Envoy words it: «TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:…:TLS_error_end». May be empty.
+  /// As Envoy words it: «TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:…:TLS_error_end».
+  /// May be empty.
   std::string failure;
   explicit operator bool() const { return transport != nullptr; }
 };
 
 /// context: null while a secret is missing: refused. It may go away during the handshake.
-Task<TlsHandshake> tls_client(Worker& worker, std::unique_ptr<Transport> below, const TlsContext* context, TlsClientOptions options);
+Task<TlsHandshake> tls_client(Worker& worker, std::unique_ptr<Transport> below, const TlsContext* context,
+                              TlsClientOptions options);
 /// initial: what was read from below already (the ClientHello that was looked at).
-Task<TlsHandshake> tls_server(Worker& worker, std::unique_ptr<Transport> below, const TlsContext* context, Buffer initial,
-                              TlsServerOptions options);
+Task<TlsHandshake> tls_server(Worker& worker, std::unique_ptr<Transport> below, const TlsContext* context,
+                              Buffer initial, TlsServerOptions options);
 
 }  // namespace clew

@@ -49,7 +49,8 @@ int verify(X509_STORE_CTX* store_context, void*) {
   }
   if (good || !state.accept_untrusted) return good ? 1 : 0;
   X509_STORE_CTX_set_error(store_context, X509_V_OK);
-  *handshake = {handshake->context, handshake->verify_name, handshake->session_key, {}, TlsHandshakeState::Refusal::none};
+  *handshake = {
+      handshake->context, handshake->verify_name, handshake->session_key, {}, TlsHandshakeState::Refusal::none};
   return 1;
 }
 
@@ -64,7 +65,7 @@ std::string load_trust(TlsContext::State& state, const std::string& pem, const s
     if (names) sk_X509_NAME_push(names, X509_NAME_dup(X509_get_subject_name(certificate.get())));
     if (state.trusted.size() < max_described) state.trusted.push_back(describe_certificate(certificate.get()));
   }
-  ERR_clear_error();  // of duplicates
+  ERR_clear_error();                                              // of duplicates
   if (names) SSL_CTX_set_client_CA_list(state.ctx.get(), names);  // which of its certificates a client may send
   state.has_ca = true;
   return {};
@@ -108,7 +109,8 @@ bool TlsContext::State::accepts(X509* leaf, TlsHandshakeState& handshake) const 
     checked = true;
   } else if (!san_matchers.empty()) {
     const bool any = std::any_of(san_matchers.begin(), san_matchers.end(), [&names](const SanMatcher& matcher) {
-      return std::any_of(names.begin(), names.end(), [&matcher](const SubjectAltName& name) { return san_matches(matcher, name); });
+      return std::any_of(names.begin(), names.end(),
+                         [&matcher](const SubjectAltName& name) { return san_matches(matcher, name); });
     });
     if (!any)
       return refuse(handshake, Refusal::san,

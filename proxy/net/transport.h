@@ -1,5 +1,5 @@
-// Bytes to and from a peer: plain socket, TLS over one, or memory (tests). Not a coroutine itself: what is there is taken
-// without suspending, only readiness is awaited. One reader and one writer at a time, on the worker's thread.
+// Bytes to and from a peer: plain socket, TLS over one, or memory (tests). Not a coroutine itself: what is there is
+// taken without suspending, only readiness is awaited. One reader and one writer at a time, on the worker's thread.
 #pragma once
 
 #include "proxy/base/buffer.h"
@@ -20,8 +20,8 @@ class Transport {
   /// Takes up to max bytes that are there: their number (> 0), would_block, eof, or what ended the connection.
   virtual Result<std::size_t> try_read(Buffer& into, std::size_t max) = 0;
   /// Sends and consumes what the peer takes now: the number of bytes (> 0), would_block, or what ended the connection.
-  /// TLS: one record a slab-full, several records a system call. After would_block the next call must bring the same first
-  /// bytes (more may follow them): they may be encrypted and partly under way. An empty buffer: 0.
+  /// TLS: one record a slab-full, several records a system call. After would_block the next call must bring the same
+  /// first bytes (more may follow them): they may be encrypted and partly under way. An empty buffer: 0.
   virtual Result<std::size_t> try_write(Buffer& from) = 0;
   /// Until try_read (try_write) is worth calling again, or close().
   virtual Task<Result<void>> readable() = 0;

@@ -7,9 +7,9 @@
 #include "proxy/base/timer_wheel.h"
 #include "proxy/net/task.h"
 
+#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/basic_waitable_timer.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -58,7 +58,9 @@ class Worker {
   const Clock& clock_;
   TimerWheel timers_;  // before io_: coroutines that die with the io_context own timers
   boost::asio::io_context io_{1};
-  boost::asio::basic_waitable_timer<std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, Executor> wheel_timer_;
+  boost::asio::basic_waitable_timer<std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>,
+                                    Executor>
+      wheel_timer_;
   std::optional<TimePoint> wheel_armed_;  // what wheel_timer_ waits for, in clock_'s time
   bool advancing_ = false;
   SnapshotPtr snapshot_;

@@ -80,13 +80,15 @@ std::vector<const Item*> select_sorted(const StatSnapshot& snapshot, const StatQ
   return items;
 }
 
-void append_histogram_text(std::string& out, const StatSnapshot::Distribution& distribution, StatQuery::Buckets buckets) {
+void append_histogram_text(std::string& out, const StatSnapshot::Distribution& distribution,
+                           StatQuery::Buckets buckets) {
   if (distribution.total() == 0 && buckets == StatQuery::Buckets::summary) {
     out += " No recorded values";
     return;
   }
   if (buckets == StatQuery::Buckets::summary) {
-    for (const double q : quantiles) put(out, " P{:g}(nan,{:g})", q, distribution.quantile(q / 100));  // no flush intervals here
+    for (const double q : quantiles)
+      put(out, " P{:g}(nan,{:g})", q, distribution.quantile(q / 100));  // no flush intervals here
     return;
   }
   std::uint64_t below = 0;
@@ -108,8 +110,10 @@ void append_histograms_json(std::string& out, const StatSnapshot& snapshot, cons
     for (std::size_t i = 0; i < quantiles.size(); ++i) {
       const double value = snapshot.distribution(item->second).quantile(quantiles[i] / 100);
       if (i) out += ',';
-      if (std::isnan(value)) out += "{\"cumulative\":null,\"interval\":null}";
-      else put(out, "{{\"cumulative\":{:g},\"interval\":null}}", value);
+      if (std::isnan(value))
+        out += "{\"cumulative\":null,\"interval\":null}";
+      else
+        put(out, "{{\"cumulative\":{:g},\"interval\":null}}", value);
     }
     out += "]}";
   }
@@ -154,7 +158,8 @@ struct Sample {
   std::string labels;  // rendered
 };
 
-void append_histogram(std::string& out, const std::string& name, const std::string& labels, const StatSnapshot::Distribution& values) {
+void append_histogram(std::string& out, const std::string& name, const std::string& labels,
+                      const StatSnapshot::Distribution& values) {
   const std::string_view comma = labels.empty() ? "" : ",";
   std::uint64_t below = 0;
   for (std::size_t i = 0; i < Histogram::bounds.size(); ++i) {
@@ -175,7 +180,8 @@ using Groups = std::map<std::string, std::vector<Sample>, ByWords>;
 
 void append_group(std::string& out, const StatSnapshot& snapshot, const std::string& name, std::string_view type,
                   std::vector<Sample>& samples) {
-  std::sort(samples.begin(), samples.end(), [](const Sample& a, const Sample& b) { return by_words(a.item->first, b.item->first); });
+  std::sort(samples.begin(), samples.end(),
+            [](const Sample& a, const Sample& b) { return by_words(a.item->first, b.item->first); });
   put(out, "# TYPE {} {}\n", name, type);
   for (const Sample& sample : samples) {
     const Entry& entry = sample.item->second;
@@ -199,9 +205,7 @@ std::string stats_text(const StatSnapshot& snapshot, const StatQuery& query) {
       case Kind::text: put(out, ": \"{}\"", snapshot.text(entry)); break;
       case Kind::counter:
       case Kind::gauge: put(out, ": {}", entry.number); break;
-      case Kind::histogram:
-        out += ':';
-        append_histogram_text(out, snapshot.distribution(entry), query.buckets);
+      case Kind::histogram: out += ':'; append_histogram_text(out, snapshot.distribution(entry), query.buckets);
     }
     out += '\n';
   }
@@ -222,8 +226,10 @@ std::string stats_json(const StatSnapshot& snapshot, const StatQuery& query) {
     out += "{\"name\":";
     append_json_string(out, item->first);
     out += ",\"value\":";
-    if (entry.kind == Kind::text) append_json_string(out, snapshot.text(entry));
-    else put(out, "{}", entry.number);
+    if (entry.kind == Kind::text)
+      append_json_string(out, snapshot.text(entry));
+    else
+      put(out, "{}", entry.number);
     out += '}';
   }
   if (!histograms.empty()) {

@@ -13,7 +13,8 @@ namespace clew {
 
 /// The parameters of /stats and /stats/prometheus.
 struct StatQuery {
-  /// Counters that ever counted, histograms that have a value. Gauges are all used: nothing reports one it does not have.
+  /// Counters that ever counted, histograms that have a value. Gauges are all used: nothing reports one it does not
+  /// have.
   bool used_only = false;
   StatPredicate filter;  // none: all
   std::optional<StatSnapshot::Kind> kind;
@@ -24,8 +25,8 @@ struct StatQuery {
 /// Texts first, then counters and gauges, then histograms, each sorted by name.
 std::string stats_text(const StatSnapshot& snapshot, const StatQuery& query);
 std::string stats_json(const StatSnapshot& snapshot, const StatQuery& query);
-/// Names get the prefix «envoy_», except in the namespaces of Istio's own metrics («istiocustom.», «wasmcustom.»), which
-/// go away.
+/// Names get the prefix «envoy_», except in the namespaces of Istio's own metrics («istiocustom.», «wasmcustom.»),
+/// which go away.
 std::string stats_prometheus(const StatSnapshot& snapshot, const StatQuery& query, TagExtractor& tags);
 
 }  // namespace clew

@@ -6,7 +6,9 @@
 
 namespace clew {
 
-std::uint64_t StatSnapshot::Distribution::total() const { return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0}); }
+std::uint64_t StatSnapshot::Distribution::total() const {
+  return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+}
 
 double StatSnapshot::Distribution::quantile(double q) const {
   const std::uint64_t all = total();

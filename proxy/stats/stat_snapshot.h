@@ -1,5 +1,5 @@
-// All metrics at one moment, by name: filled on each thread from its sources, then merged on the control thread. Lives as
-// long as one scrape.
+// All metrics at one moment, by name: filled on each thread from its sources, then merged on the control thread. Lives
+// as long as one scrape.
 #pragma once
 
 #include "proxy/base/strings.h"

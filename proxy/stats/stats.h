@@ -35,7 +35,7 @@ class Gauge {
 /// Envoy's default buckets: 0.5 … 3,600,000 and infinity (milliseconds, or bytes).
 class Histogram {
  public:
-  static constexpr std::array<double, 19> bounds{0.5,  1,    5,     10,    25,    50,     100,    250,    500,   1000,
+  static constexpr std::array<double, 19> bounds{0.5,  1,    5,     10,    25,    50,     100,    250,     500,    1000,
                                                  2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000};
   using Counts = std::array<std::uint64_t, bounds.size() + 1>;
   /// Values of a bound's size fall into its bucket; NaN is not counted.
@@ -57,8 +57,8 @@ class StatSink {
   virtual void gauge(std::string_view name, std::int64_t value) = 0;
   virtual void histogram(std::string_view name, const Histogram& value) = 0;
 
-  /// A metric that has its labels already («istiocustom.istio_requests_total», {{"reporter", "source"}, …}); the labels are
-  /// part of its identity. By name they come as Envoy prints them: «name.key.value.key.value».
+  /// A metric that has its labels already («istiocustom.istio_requests_total», {{"reporter", "source"}, …}); the labels
+  /// are part of its identity. By name they come as Envoy prints them: «name.key.value.key.value».
   using Labels = std::span<const std::pair<std::string_view, std::string_view>>;
   virtual void labelled_counter(std::string_view, Labels, std::uint64_t) {}
   virtual void labelled_gauge(std::string_view, Labels, std::int64_t) {}

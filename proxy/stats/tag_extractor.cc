@@ -18,7 +18,9 @@ namespace {
 std::string first_word_of(std::string_view regex) {
   if (!regex.starts_with('^')) return {};
   std::size_t end = 1;
-  const auto is_word = [](char c) { return (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
+  const auto is_word = [](char c) {
+    return (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '_';
+  };
   while (end < regex.size() && is_word(regex[end])) ++end;
   const std::string_view rest = regex.substr(end);
   return rest.starts_with("\\.") ? std::string(regex.substr(1, end - 1)) : std::string();
@@ -54,7 +56,8 @@ std::string TagExtractor::add(const Rule& rule) {
     return {};
   }
   try {
-    Pattern pattern{rule.name, boost::regex(rule.regex, boost::regex::ECMAScript | boost::regex::optimize), first_word_of(rule.regex)};
+    Pattern pattern{rule.name, boost::regex(rule.regex, boost::regex::ECMAScript | boost::regex::optimize),
+                    first_word_of(rule.regex)};
     auto& patterns = pattern.first_word.empty() ? anywhere_ : by_first_word_;
     patterns.push_back(std::move(pattern));
   } catch (const boost::regex_error& error) {
@@ -77,11 +80,13 @@ TagExtractor::Extracted TagExtractor::make(const std::string& name) const {
     const auto& removed = match[1];
     const auto& value = match.size() > 2 ? match[2] : removed;
     out.labels.emplace_back(pattern.label, value.str());
-    cuts.push_back({static_cast<std::size_t>(removed.first - name.begin()), static_cast<std::size_t>(removed.second - name.begin())});
+    cuts.push_back({static_cast<std::size_t>(removed.first - name.begin()),
+                    static_cast<std::size_t>(removed.second - name.begin())});
   };
   for (const Pattern& pattern : anywhere_) apply(pattern);
   for (const Pattern& pattern : by_first_word_)
-    if (name.size() > pattern.first_word.size() && name[pattern.first_word.size()] == '.' && name.starts_with(pattern.first_word))
+    if (name.size() > pattern.first_word.size() && name[pattern.first_word.size()] == '.' &&
+        name.starts_with(pattern.first_word))
       apply(pattern);
   out.name = without(name, std::move(cuts));
   return out;

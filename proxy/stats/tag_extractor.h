@@ -1,5 +1,6 @@
-// Labels out of dotted names, as Envoy's bootstrap says (stats_config.stats_tags): of the first match of a regex group 1
-// leaves the name and group 2 is the label's value. ECMAScript regexes, since Istio's use look-ahead. Control thread only.
+// Labels out of dotted names, as Envoy's bootstrap says (stats_config.stats_tags): of the first match of a regex group
+// 1 leaves the name and group 2 is the label's value. ECMAScript regexes, since Istio's use look-ahead. Control thread
+// only.
 #pragma once
 
 #include "proxy/base/strings.h"

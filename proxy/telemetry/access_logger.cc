@@ -29,13 +29,16 @@ struct Passes {
     if (rule.any_of.empty()) return !info.flags.empty();
     for (auto flag = ResponseFlag{}; flag <= ResponseFlag::unconditional_drop_overload;
          flag = static_cast<ResponseFlag>(static_cast<std::uint8_t>(flag) + 1))
-      if (info.flags.has(flag) && std::find(rule.any_of.begin(), rule.any_of.end(), short_name(flag)) != rule.any_of.end()) return true;
+      if (info.flags.has(flag) &&
+          std::find(rule.any_of.begin(), rule.any_of.end(), short_name(flag)) != rule.any_of.end())
+        return true;
     return false;
   }
   bool operator()(const Filter::StatusCode& rule) const { return compare(rule, info.response_code); }
   bool operator()(const Filter::DurationMs& rule) const {
     if (!info.complete) return false;
-    return compare(rule.compare, static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(*info.complete).count()));
+    return compare(rule.compare, static_cast<std::uint64_t>(
+                                     std::chrono::duration_cast<std::chrono::milliseconds>(*info.complete).count()));
   }
   bool operator()(const Filter::NotHealthCheck&) const { return true; }  // there is no health check filter
   bool operator()(const Filter::And& rule) const {
@@ -68,9 +71,14 @@ void AccessLogger::on_stream_done(const Stream& stream) noexcept {
                                .log_type = "DownstreamEnd"});
 }
 
-void AccessLogger::log_connection(const AccessLogs& logs, const ConnectionInfo& connection, const StreamInfo& info) noexcept {
+void AccessLogger::log_connection(const AccessLogs& logs, const ConnectionInfo& connection,
+                                  const StreamInfo& info) noexcept {
   if (logs.empty()) return;
-  log(logs, {.info = info, .connection = &connection, .now = clock_.now(), .wall = clock_.wall(), .log_type = "TcpConnectionEnd"});
+  log(logs, {.info = info,
+             .connection = &connection,
+             .now = clock_.now(),
+             .wall = clock_.wall(),
+             .log_type = "TcpConnectionEnd"});
 }
 
 void AccessLogger::log(const AccessLogs& logs, const FormatContext& context) noexcept {
@@ -92,11 +100,15 @@ bool AccessLogger::add_line(const AccessLog& config, const FormatContext& contex
     it = files_.emplace(config.path, Lines{file, {}, 0}).first;
   }
   Lines& lines = it->second;
-  if (const auto* text = std::get_if<TextFormat>(&config.format)) append_text(lines.text, *text, context);
-  else append_json(lines.text, std::get<JsonFormat>(config.format), context);
+  if (const auto* text = std::get_if<TextFormat>(&config.format))
+    append_text(lines.text, *text, context);
+  else
+    append_json(lines.text, std::get<JsonFormat>(config.format), context);
   ++lines.count;
-  if (lines.text.size() >= sinks_.options().flush_bytes) hand_over(lines);
-  else if (!flush_timer_.armed()) flush_timer_.arm(sinks_.options().flush_interval);
+  if (lines.text.size() >= sinks_.options().flush_bytes)
+    hand_over(lines);
+  else if (!flush_timer_.armed())
+    flush_timer_.arm(sinks_.options().flush_interval);
   return true;
 }
 

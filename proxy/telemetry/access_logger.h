@@ -1,5 +1,5 @@
-// Access logs of one worker: evaluates filters and formats when a stream or a connection is over and gathers the lines for
-// each file; the sinks' thread writes them (log_sink.h). Worker's thread only, collect() included.
+// Access logs of one worker: evaluates filters and formats when a stream or a connection is over and gathers the lines
+// for each file; the sinks' thread writes them (log_sink.h). Worker's thread only, collect() included.
 #pragma once
 
 #include "config/snapshot/access_log.h"

@@ -95,7 +95,9 @@ FieldValue response_header(const FormatItem& item, const FormatContext& context,
 FieldValue path(const FormatItem& item, const FormatContext& context) {
   const auto original = request_header(context.request, "x-envoy-original-path");
   const auto current = request_header(context.request, ":path");
-  FieldValue value = item.alternative == "orig" ? first_of(original, {}) : item.alternative == "path" ? first_of(current, {}) : first_of(original, current);
+  FieldValue value = item.alternative == "orig"   ? first_of(original, {})
+                     : item.alternative == "path" ? first_of(current, {})
+                                                  : first_of(original, current);
   if (item.text == "nq") value.text = value.text.substr(0, value.text.find('?'));
   return value;
 }
@@ -135,23 +137,24 @@ FieldValue between(const FormatItem& item, const StreamInfo& info) {
 }
 
 /// RFC status codes by number, as Envoy and gRPC spell them.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 17> grpc_names{{{"OK", "OK"},
-                                                                                    {"Canceled", "CANCELLED"},
-                                                                                    {"Unknown", "UNKNOWN"},
-                                                                                    {"InvalidArgument", "INVALID_ARGUMENT"},
-                                                                                    {"DeadlineExceeded", "DEADLINE_EXCEEDED"},
-                                                                                    {"NotFound", "NOT_FOUND"},
-                                                                                    {"AlreadyExists", "ALREADY_EXISTS"},
-                                                                                    {"PermissionDenied", "PERMISSION_DENIED"},
-                                                                                    {"ResourceExhausted", "RESOURCE_EXHAUSTED"},
-                                                                                    {"FailedPrecondition", "FAILED_PRECONDITION"},
-                                                                                    {"Aborted", "ABORTED"},
-                                                                                    {"OutOfRange", "OUT_OF_RANGE"},
-                                                                                    {"Unimplemented", "UNIMPLEMENTED"},
-                                                                                    {"Internal", "INTERNAL"},
-                                                                                    {"Unavailable", "UNAVAILABLE"},
-                                                                                    {"DataLoss", "DATA_LOSS"},
-                                                                                    {"Unauthenticated", "UNAUTHENTICATED"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 17> grpc_names{
+    {{"OK", "OK"},
+     {"Canceled", "CANCELLED"},
+     {"Unknown", "UNKNOWN"},
+     {"InvalidArgument", "INVALID_ARGUMENT"},
+     {"DeadlineExceeded", "DEADLINE_EXCEEDED"},
+     {"NotFound", "NOT_FOUND"},
+     {"AlreadyExists", "ALREADY_EXISTS"},
+     {"PermissionDenied", "PERMISSION_DENIED"},
+     {"ResourceExhausted", "RESOURCE_EXHAUSTED"},
+     {"FailedPrecondition", "FAILED_PRECONDITION"},
+     {"Aborted", "ABORTED"},
+     {"OutOfRange", "OUT_OF_RANGE"},
+     {"Unimplemented", "UNIMPLEMENTED"},
+     {"Internal", "INTERNAL"},
+     {"Unavailable", "UNAVAILABLE"},
+     {"DataLoss", "DATA_LOSS"},
+     {"Unauthenticated", "UNAUTHENTICATED"}}};
 
 std::uint64_t grpc_status_of_http(std::uint32_t code) {
   switch (code) {
@@ -181,7 +184,8 @@ std::optional<std::uint64_t> grpc_status(const FormatContext& context) {
 FieldValue grpc_status_text(const FormatItem& item, const FormatContext& context, std::string& scratch) {
   const auto status = grpc_status(context);
   if (!status) return {};
-  if (*status < grpc_names.size()) return FieldValue(item.text == "SNAKE_STRING" ? grpc_names[*status].second : grpc_names[*status].first);
+  if (*status < grpc_names.size())
+    return FieldValue(item.text == "SNAKE_STRING" ? grpc_names[*status].second : grpc_names[*status].first);
   scratch = std::to_string(*status);
   return FieldValue(scratch);
 }
@@ -189,12 +193,15 @@ FieldValue grpc_status_text(const FormatItem& item, const FormatContext& context
 FieldValue server_name(std::string_view name, std::string& scratch) {
   scratch = name;
   for (char& c : scratch)
-    if (!((ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_')) c = '_';
+    if (!((ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+          c == '_'))
+      c = '_';
   return text(scratch);
 }
 
 FieldValue cluster_name(const StreamInfo& info, bool raw) {
-  if (info.cluster) return text(raw || info.cluster->alt_stat_name.empty() ? info.cluster->name : info.cluster->alt_stat_name);
+  if (info.cluster)
+    return text(raw || info.cluster->alt_stat_name.empty() ? info.cluster->name : info.cluster->alt_stat_name);
   return info.flags.has(ResponseFlag::no_cluster_found) ? FieldValue() : text(info.upstream_cluster);
 }
 
@@ -218,7 +225,8 @@ FieldValue upstream_field(const FormatItem& item, const StreamInfo& info, std::s
   switch (item.op) {
     case Op::upstream_host:
     case Op::upstream_host_name:
-    case Op::upstream_remote_address: return info.upstream_remote ? address(*info.upstream_remote, scratch) : FieldValue();
+    case Op::upstream_remote_address:
+      return info.upstream_remote ? address(*info.upstream_remote, scratch) : FieldValue();
     case Op::upstream_remote_address_without_port:
       return info.upstream_remote ? without_port(*info.upstream_remote, scratch) : FieldValue();
     case Op::upstream_remote_port: return info.upstream_remote ? port(*info.upstream_remote) : FieldValue();
@@ -316,12 +324,14 @@ FieldValue value_of(const FormatItem& item, const FormatContext& context, std::s
     case Op::request_header:
       return first_of(request_header(context.request, item.text), request_header(context.request, item.alternative));
     case Op::request_header_without_query: {
-      FieldValue value = first_of(request_header(context.request, item.text), request_header(context.request, item.alternative));
+      FieldValue value =
+          first_of(request_header(context.request, item.text), request_header(context.request, item.alternative));
       value.text = value.text.substr(0, value.text.find('?'));
       return value;
     }
     case Op::response_header: return response_header(item, context, scratch);
-    case Op::response_trailer: return first_of(header(context.trailers, item.text), header(context.trailers, item.alternative));
+    case Op::response_trailer:
+      return first_of(header(context.trailers, item.text), header(context.trailers, item.alternative));
     case Op::path: return path(item, context);
     case Op::query_params: return query_parameter(item, context);
     case Op::route_name: return text(info.route_name);
@@ -339,7 +349,9 @@ FieldValue value_of(const FormatItem& item, const FormatContext& context, std::s
     default: break;
   }
   if (context.connection)
-    if (const FieldValue value = connection_field(item, *context.connection, scratch); value.kind != FieldValue::Kind::none) return value;
+    if (const FieldValue value = connection_field(item, *context.connection, scratch);
+        value.kind != FieldValue::Kind::none)
+      return value;
   return upstream_field(item, info, scratch);
 }
 

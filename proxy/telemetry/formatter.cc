@@ -45,7 +45,8 @@ std::size_t utf8_length(std::string_view text) {
   if (lead >= 0xe0 && lead <= 0xef)
     return in(1, lead == 0xe0 ? 0xa0 : 0x80, lead == 0xed ? 0x9f : 0xbf) && in(2, 0x80, 0xbf) ? 3 : 0;
   if (lead >= 0xf0 && lead <= 0xf4)
-    return in(1, lead == 0xf0 ? 0x90 : 0x80, lead == 0xf4 ? 0x8f : 0xbf) && in(2, 0x80, 0xbf) && in(3, 0x80, 0xbf) ? 4 : 0;
+    return in(1, lead == 0xf0 ? 0x90 : 0x80, lead == 0xf4 ? 0x8f : 0xbf) && in(2, 0x80, 0xbf) && in(3, 0x80, 0xbf) ? 4
+                                                                                                                   : 0;
   return 0;
 }
 
@@ -76,8 +77,10 @@ void append_escaped(std::string& out, std::string_view text) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (!utf8) {
-      if (byte < 0x20 || byte > 0x7e || c == '"' || c == '\\') append_unicode_escape(out, c);
-      else out += c;
+      if (byte < 0x20 || byte > 0x7e || c == '"' || c == '\\')
+        append_unicode_escape(out, c);
+      else
+        out += c;
       continue;
     }
     switch (c) {
@@ -89,15 +92,18 @@ void append_escaped(std::string& out, std::string_view text) {
       case '\r': out += "\\r"; break;
       case '\t': out += "\\t"; break;
       default:
-        if (byte < 0x20) append_unicode_escape(out, c);
-        else out += c;
+        if (byte < 0x20)
+          append_unicode_escape(out, c);
+        else
+          out += c;
     }
   }
 }
 
 class JsonWriter {
  public:
-  JsonWriter(std::string& out, const FormatContext& context, bool omit_empty) : out_(out), context_(context), omit_empty_(omit_empty) {}
+  JsonWriter(std::string& out, const FormatContext& context, bool omit_empty)
+      : out_(out), context_(context), omit_empty_(omit_empty) {}
 
   void write_root(const JsonFormat::Object& root) {
     if (!write(root)) out_ += "{}";
@@ -119,8 +125,10 @@ class JsonWriter {
       out_ += '"';
       append_escaped(out_, key);
       out_ += "\":";
-      if (write(node)) any = true;
-      else out_.resize(before);
+      if (write(node))
+        any = true;
+      else
+        out_.resize(before);
     }
     out_ += '}';
     if (any || !omit_empty_) return true;
@@ -133,9 +141,12 @@ class JsonWriter {
     out_ += '"';
     for (const FormatItem& item : format) {
       const FieldValue value = field_value(item, context_, scratch());
-      if (value.kind == Kind::text) append_escaped(out_, value.text);
-      else if (value.kind == Kind::number) append_number(out_, value.number);
-      else if (!omit_empty_) out_ += '-';
+      if (value.kind == Kind::text)
+        append_escaped(out_, value.text);
+      else if (value.kind == Kind::number)
+        append_number(out_, value.number);
+      else if (!omit_empty_)
+        out_ += '-';
     }
     out_ += '"';
     return true;
@@ -157,8 +168,10 @@ class JsonWriter {
     for (const JsonFormat::Node& node : list) {
       const std::size_t before = out_.size();
       if (any) out_ += ',';
-      if (write(node)) any = true;
-      else out_.resize(before);
+      if (write(node))
+        any = true;
+      else
+        out_.resize(before);
     }
     out_ += ']';
     return true;

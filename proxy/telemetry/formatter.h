@@ -1,5 +1,6 @@
-// Evaluates formats (config/snapshot/format.h) for a stream: lines of access logs, header values of routes. Everything is
-// appended to the caller's string; operators without a value print as `empty` in text and as null in JSON. Any thread.
+// Evaluates formats (config/snapshot/format.h) for a stream: lines of access logs, header values of routes. Everything
+// is appended to the caller's string; operators without a value print as `empty` in text and as null in JSON. Any
+// thread.
 #pragma once
 
 #include "config/snapshot/format.h"
@@ -29,7 +30,8 @@ struct FormatContext {
 };
 
 /// Access logs print «-» for what is not there, header values nothing.
-void append_text(std::string& out, const TextFormat& format, const FormatContext& context, std::string_view empty = "-");
+void append_text(std::string& out, const TextFormat& format, const FormatContext& context,
+                 std::string_view empty = "-");
 
 /// One object and a line feed. A lone operator keeps its type; a format of several is a string.
 void append_json(std::string& out, const JsonFormat& format, const FormatContext& context);

@@ -34,7 +34,9 @@ namespace {
 constexpr auto retry_blocked = std::chrono::milliseconds(20);
 
 /// Without waiting: a pipe that nobody empties must not stop the other files.
-int open_file(const std::string& path) { return ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644); }
+int open_file(const std::string& path) {
+  return ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
+}
 
 }  // namespace
 
@@ -138,8 +140,10 @@ void LogSinks::run() {
     {
       std::unique_lock lock(mutex_);
       const auto something = [this] { return work_ || stop_; };
-      if (blocked) wake_.wait_for(lock, retry_blocked, something);
-      else wake_.wait(lock, something);
+      if (blocked)
+        wake_.wait_for(lock, retry_blocked, something);
+      else
+        wake_.wait(lock, something);
       work_ = false;
       last = stop_;
       turn.clear();

@@ -1,5 +1,6 @@
-// Where log lines go: files by path, written by one thread of their own, so that no worker ever waits for a disk or a full
-// pipe. Workers hand over whole chunks of lines; what a sink does not take in time is dropped and counted, within a bound.
+// Where log lines go: files by path, written by one thread of their own, so that no worker ever waits for a disk or a
+// full pipe. Workers hand over whole chunks of lines; what a sink does not take in time is dropped and counted, within
+// a bound.
 #pragma once
 
 #include "proxy/base/clock.h"
@@ -18,9 +19,10 @@
 namespace clew {
 
 struct LogSinkOptions {
-  Duration flush_interval = std::chrono::seconds(1);  // --file-flush-interval-msec: the longest a line waits on its worker
-  std::size_t flush_bytes = 64 * 1024;                // --file-flush-min-size-kb: a worker hands over earlier with this much
-  std::size_t max_waiting_bytes = 4 * 1024 * 1024;    // for each file; what comes beyond is dropped
+  Duration flush_interval =
+      std::chrono::seconds(1);          // --file-flush-interval-msec: the longest a line waits on its worker
+  std::size_t flush_bytes = 64 * 1024;  // --file-flush-min-size-kb: a worker hands over earlier with this much
+  std::size_t max_waiting_bytes = 4 * 1024 * 1024;  // for each file; what comes beyond is dropped
 };
 
 /// One open file. Owned by LogSinks, lives as long.
@@ -35,8 +37,8 @@ class LogSinks final : public StatSource {
   ~LogSinks() override;
 
   const LogSinkOptions& options() const { return options_; }
-  /// Any thread. The file of this path, opened for appending if it is not yet; null with the cause set when it cannot be.
-  /// «/dev/stdout» is opened by its path too, as Envoy does.
+  /// Any thread. The file of this path, opened for appending if it is not yet; null with the cause set when it cannot
+  /// be. «/dev/stdout» is opened by its path too, as Envoy does.
   LogFile* open(const std::string& path, std::string* error = nullptr);
   /// Any thread. False: there was no room, the chunk is lost.
   bool write(LogFile& file, std::string&& chunk);

@@ -27,7 +27,9 @@ void append_strftime(std::string& out, const std::string& specifier, const std::
 
 /// One specifier at format[0] = '%'; returns its length.
 std::size_t render_specifier(Rendered& out, std::string_view format, const std::tm& calendar) {
-  const auto digit = [&](std::size_t i) { return i < format.size() && format[i] >= '1' && format[i] <= '9' ? format[i] - '0' : 0; };
+  const auto digit = [&](std::size_t i) {
+    return i < format.size() && format[i] >= '1' && format[i] <= '9' ? format[i] - '0' : 0;
+  };
   if (format.starts_with("%f")) {
     out.fractions.push_back({out.text.size(), 9});
     return 2;

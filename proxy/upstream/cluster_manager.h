@@ -16,7 +16,8 @@ class ClusterManager final : public StatSource {
   ClusterManager(const ClusterManager&) = delete;
   ~ClusterManager() override;
 
-  /// Null: the snapshot has no such cluster. Keep the pointer across suspensions; a cluster that goes meanwhile draws nothing.
+  /// Null: the snapshot has no such cluster. Keep the pointer across suspensions; a cluster that goes meanwhile draws
+  /// nothing.
   std::shared_ptr<ClusterState> find(std::string_view name);
 
   /// Ends every connection and every wait with `cause`, for shutdown: what waits finishes when the loop runs on.
@@ -39,7 +40,8 @@ class ClusterManager final : public StatSource {
   StringMap<std::shared_ptr<ClusterState>> clusters_;
 };
 
-/// cluster.NAME.membership_total, membership_healthy: they are the same on every worker, so they come from the snapshot.
+/// cluster.NAME.membership_total, membership_healthy: they are the same on every worker, so they come from the
+/// snapshot.
 void collect_membership(const Snapshot& snapshot, StatSink& sink);
 
 /// «cluster.» and the alt_stat_name or name, with «:» replaced as Envoy does.

@@ -10,14 +10,16 @@ const std::shared_ptr<const TlsParams>& select_transport_socket(const Cluster& c
   static const std::shared_ptr<const TlsParams> plain;
   for (const TransportSocketMatch& socket : cluster.transport_sockets) {
     const bool all = std::all_of(socket.match.begin(), socket.match.end(), [&](const auto& wanted) {
-      return std::find(endpoint.transport_match.begin(), endpoint.transport_match.end(), wanted) != endpoint.transport_match.end();
+      return std::find(endpoint.transport_match.begin(), endpoint.transport_match.end(), wanted) !=
+             endpoint.transport_match.end();
     });
     if (all) return socket.tls;
   }
   return plain;
 }
 
-ClusterState::ClusterState(Worker& worker, Connector& connector, std::shared_ptr<ClusterShared> shared, ClusterEntry entry)
+ClusterState::ClusterState(Worker& worker, Connector& connector, std::shared_ptr<ClusterShared> shared,
+                           ClusterEntry entry)
     : worker_(worker), connector_(connector), shared_(std::move(shared)), cluster_(std::move(entry.cluster)) {
   update_endpoints(std::move(entry.endpoints));
 }
@@ -104,7 +106,8 @@ void ClusterState::refresh_tls() {
 
 LoadBalancer& ClusterState::balancer() {
   if (balancer_) return *balancer_;
-  const bool hashing = cluster_->lb_policy == Cluster::LbPolicy::ring_hash || cluster_->lb_policy == Cluster::LbPolicy::maglev;
+  const bool hashing =
+      cluster_->lb_policy == Cluster::LbPolicy::ring_hash || cluster_->lb_policy == Cluster::LbPolicy::maglev;
   std::vector<LbHost> hosts;
   std::vector<LbLocality> localities;
   std::size_t next = 0;
@@ -116,7 +119,8 @@ LoadBalancer& ClusterState::balancer() {
         // order_ lacks what is listed twice
         if (next == order_.size() || order_[next]->endpoint != &endpoint) continue;
         const EndpointState& state = *order_[next++]->state;
-        hosts.push_back({endpoint.weight, endpoint.health, cluster_->outlier_detection && state.shared->ejected.load(std::memory_order_relaxed), index,
+        hosts.push_back({endpoint.weight, endpoint.health,
+                         cluster_->outlier_detection && state.shared->ejected.load(std::memory_order_relaxed), index,
                          hashing ? endpoint.address.to_string() : std::string(), &state.shared->rq_active});
       }
     }
@@ -144,7 +148,8 @@ Host* ClusterState::choose(const DrawContext& context) {
   return host;
 }
 
-/// The endpoint is what the client dialled. Such endpoints are made on demand and forgotten when they have no connections.
+/// The endpoint is what the client dialled. Such endpoints are made on demand and forgotten when they have no
+/// connections.
 Host* ClusterState::original_destination(const DrawContext& context) {
   if (!context.original_destination || context.original_destination->is_pipe()) {
     stats_->original_dst_host_invalid.add();
@@ -208,7 +213,8 @@ std::shared_ptr<Pool> ClusterState::http_pool(Host& host, const HttpDemand& dema
   for (const std::shared_ptr<Pool>& pool : host.pools)
     if (pool->matches(key)) return pool;
 
-  if (host.pools.size() >= max_pools_per_host) std::erase_if(host.pools, [](const auto& pool) { return pool->empty(); });
+  if (host.pools.size() >= max_pools_per_host)
+    std::erase_if(host.pools, [](const auto& pool) { return pool->empty(); });
   if (host.pools.size() >= max_pools_per_host) {
     stats_->upstream_cx_pool_overflow.add();
     return nullptr;
@@ -219,7 +225,8 @@ std::shared_ptr<Pool> ClusterState::http_pool(Host& host, const HttpDemand& dema
   return host.pools.emplace_back(Pool::make(std::move(owner), key, std::move(target)));
 }
 
-UpstreamTarget ClusterState::target(const Host& host, std::string_view authority, const std::vector<std::string>* alpn) const {
+UpstreamTarget ClusterState::target(const Host& host, std::string_view authority,
+                                    const std::vector<std::string>* alpn) const {
   UpstreamTarget target = socket_target(host);
   const auto& tls = select_transport_socket(*cluster_, *host.endpoint);
   if (!tls) return target;

@@ -1,5 +1,5 @@
-// Opens a transport to an endpoint: TCP or unix socket, then TLS where the endpoint's transport socket says so. The seam
-// at which tests put memory transports.
+// Opens a transport to an endpoint: TCP or unix socket, then TLS where the endpoint's transport socket says so. The
+// seam at which tests put memory transports.
 #pragma once
 
 #include "proxy/net/connect.h"
@@ -15,8 +15,8 @@ class TlsContext;  // proxy/net/tls_context.h
 
 struct UpstreamTarget {
   Address address;
-  std::vector<Address> additional;     // tried in order after address, within the same timeout
-  std::vector<IpAddress> sources;      // the one of the endpoint's family is bound
+  std::vector<Address> additional;             // tried in order after address, within the same timeout
+  std::vector<IpAddress> sources;              // the one of the endpoint's family is bound
   Duration timeout = std::chrono::seconds(5);  // socket and handshake together; 0 or less: none
   std::optional<TcpKeepalive> keepalive;
 

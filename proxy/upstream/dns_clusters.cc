@@ -10,7 +10,7 @@ namespace clew {
 namespace {
 
 constexpr Duration shortest_refresh = std::chrono::seconds(1);
-constexpr std::uint64_t jitter_ms = 100;  // istiod's dns_jitter
+constexpr std::uint64_t jitter_ms = 100;     // istiod's dns_jitter
 constexpr std::size_t max_addresses = 1000;  // of one name
 
 using Family = DnsResolver::Family;
@@ -124,7 +124,8 @@ void DnsClusters::watch(const std::vector<std::shared_ptr<const Cluster>>& clust
       continue;
     }
     auto& slot = next[cluster->name];
-    slot = std::make_shared<Watched>(cluster, worker_.timers(), [this, name = cluster->name] { start_round(*clusters_.find(name)->second); });
+    slot = std::make_shared<Watched>(cluster, worker_.timers(),
+                                     [this, name = cluster->name] { start_round(*clusters_.find(name)->second); });
     fresh.push_back(slot.get());
   }
   clusters_ = std::move(next);
@@ -141,13 +142,15 @@ void DnsClusters::start_round(Watched& watched) {
     });
     return;
   }
-  for (std::size_t i = 0; i < watched.names.size(); ++i) ask(watched, i, first_family(watched.cluster->dns_family), false);
+  for (std::size_t i = 0; i < watched.names.size(); ++i)
+    ask(watched, i, first_family(watched.cluster->dns_family), false);
 }
 
 void DnsClusters::ask(Watched& watched, std::size_t name, Family family, bool fallback) {
-  resolver_.resolve(watched.names[name].text, family, [this, weak = watched.weak_from_this(), name, fallback](DnsAnswer answer) {
-    if (const auto still = weak.lock()) answered(*still, name, std::move(answer), fallback);
-  });
+  resolver_.resolve(watched.names[name].text, family,
+                    [this, weak = watched.weak_from_this(), name, fallback](DnsAnswer answer) {
+                      if (const auto still = weak.lock()) answered(*still, name, std::move(answer), fallback);
+                    });
 }
 
 void DnsClusters::answered(Watched& watched, std::size_t index, DnsAnswer answer, bool fallback) {

@@ -1,5 +1,5 @@
-// Keeps the endpoints of STRICT_DNS and LOGICAL_DNS clusters resolved, on the control thread. Workers see them as any other
-// endpoints: in the snapshot.
+// Keeps the endpoints of STRICT_DNS and LOGICAL_DNS clusters resolved, on the control thread. Workers see them as any
+// other endpoints: in the snapshot.
 #pragma once
 
 #include "config/snapshot/cluster.h"
@@ -17,8 +17,8 @@ class DnsClusters {
  public:
   using OnResolved = std::function<void(const std::string& cluster, std::shared_ptr<const LoadAssignment> endpoints)>;
 
-  /// on_resolved: after the first round of each cluster (maybe without endpoints), then when they changed; never from inside
-  /// watch().
+  /// on_resolved: after the first round of each cluster (maybe without endpoints), then when they changed; never from
+  /// inside watch().
   DnsClusters(Worker& control, DnsResolver& resolver, OnResolved on_resolved);
   ~DnsClusters();
 

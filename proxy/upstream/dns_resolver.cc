@@ -39,7 +39,8 @@ ares_channel open_channel(ares_sock_state_cb on_socket, void* data) {
   options.timeout = 5000;
   options.tries = 3;
   ares_channel channel = nullptr;
-  const int status = ares_init_options(&channel, &options, ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES);
+  const int status =
+      ares_init_options(&channel, &options, ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES);
   if (status == ARES_SUCCESS) return channel;
   CLEW_LOG(dns, error, "no name can be resolved: {}", ares_strerror(status));
   return nullptr;
@@ -49,7 +50,9 @@ ares_channel open_channel(ares_sock_state_cb on_socket, void* data) {
 
 struct CaresResolver::Impl {
   explicit Impl(Worker& control)
-      : worker(control), channel(open_channel(&Impl::on_socket, this)), timer(control.timers(), [this] { process(ARES_SOCKET_BAD, ARES_SOCKET_BAD); }) {}
+      : worker(control),
+        channel(open_channel(&Impl::on_socket, this)),
+        timer(control.timers(), [this] { process(ARES_SOCKET_BAD, ARES_SOCKET_BAD); }) {}
   ~Impl() {
     ending = true;
     if (channel) ares_destroy(channel);
@@ -70,7 +73,8 @@ struct CaresResolver::Impl {
       self.watches.erase(it);
       return;
     }
-    if (it == self.watches.end()) it = self.watches.emplace(fd, std::make_shared<Watch>(self.worker.executor(), fd)).first;
+    if (it == self.watches.end())
+      it = self.watches.emplace(fd, std::make_shared<Watch>(self.worker.executor(), fd)).first;
     it->second->want_read = readable;
     it->second->want_write = writable;
     self.wait(it->second);
@@ -126,7 +130,8 @@ struct CaresResolver::Impl {
     if (result) ares_freeaddrinfo(result);
     if (query->impl->ending) return;
     // c-ares may call from inside resolve(); whoever asked must not be called from inside its own call.
-    query->impl->worker.post([done = std::move(query->done), answer = std::move(answer), alive = std::weak_ptr(query->impl->alive)]() mutable {
+    query->impl->worker.post([done = std::move(query->done), answer = std::move(answer),
+                              alive = std::weak_ptr(query->impl->alive)]() mutable {
       if (!alive.expired()) done(std::move(answer));
     });
   }

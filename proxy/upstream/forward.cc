@@ -42,7 +42,8 @@ LocalReply cluster_not_found(const ForwardAction& action) {
 
 }  // namespace
 
-Task<std::variant<UpstreamResponse, LocalReply>> UpstreamForwarder::forward(Stream& stream, BodyPtr request_body, ResponseWriter& writer) {
+Task<std::variant<UpstreamResponse, LocalReply>> UpstreamForwarder::forward(Stream& stream, BodyPtr request_body,
+                                                                            ResponseWriter& writer) {
   const ForwardAction& action = action_of(stream);
   stream.info.upstream_cluster = cluster_name(stream, action);
   std::shared_ptr<ClusterState> cluster = clusters_.find(stream.info.upstream_cluster);
@@ -51,8 +52,10 @@ Task<std::variant<UpstreamResponse, LocalReply>> UpstreamForwarder::forward(Stre
     co_return cluster_not_found(action);
   }
   stream.info.cluster = cluster->cluster();
-  auto call = std::make_shared<UpstreamCall>(clusters_, std::move(cluster), stream, action, retry_policy(stream, action));
-  std::variant<UpstreamResponse, LocalReply> answer = co_await UpstreamCall::run(std::move(call), std::move(request_body), writer);
+  auto call =
+      std::make_shared<UpstreamCall>(clusters_, std::move(cluster), stream, action, retry_policy(stream, action));
+  std::variant<UpstreamResponse, LocalReply> answer =
+      co_await UpstreamCall::run(std::move(call), std::move(request_body), writer);
   co_return answer;
 }
 

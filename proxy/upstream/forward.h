@@ -10,7 +10,8 @@ namespace clew {
 class UpstreamForwarder final : public Forwarder {
  public:
   explicit UpstreamForwarder(ClusterManager& clusters) : clusters_(clusters) {}
-  Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr request_body, ResponseWriter& writer) override;
+  Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr request_body,
+                                                           ResponseWriter& writer) override;
   void finalize_direct_response(Stream& stream) override;
 
  private:

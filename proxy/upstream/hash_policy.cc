@@ -72,9 +72,11 @@ struct Hasher {
   std::optional<std::uint64_t> operator()(const HashPolicy::Cookie& cookie) const {
     if (const auto value = find_cookie(request.headers, cookie.name); value && !value->empty()) return xxh64(*value);
     if (!cookie.ttl) return std::nullopt;
-    const std::string value = fmt::format("{:016x}", xxh64(connection.remote.to_string() + connection.local.to_string()));
+    const std::string value =
+        fmt::format("{:016x}", xxh64(connection.remote.to_string() + connection.local.to_string()));
     std::string set = fmt::format("{}=\"{}\"", cookie.name, value);
-    if (const auto age = std::chrono::duration_cast<std::chrono::seconds>(*cookie.ttl).count()) set += fmt::format("; Max-Age={}", age);
+    if (const auto age = std::chrono::duration_cast<std::chrono::seconds>(*cookie.ttl).count())
+      set += fmt::format("; Max-Age={}", age);
     if (!cookie.path.empty()) set += "; Path=" + cookie.path;
     for (const auto& [name, text] : cookie.attributes) set += text.empty() ? "; " + name : "; " + name + "=" + text;
     set += "; HttpOnly";
@@ -95,7 +97,8 @@ struct Hasher {
 
 std::uint64_t hash_source_ip(const ConnectionInfo& connection) { return xxh64(connection.remote.ip().to_string()); }
 
-RequestHash hash_request(const std::vector<HashPolicy>& policies, const RequestHead& request, const ConnectionInfo& connection) {
+RequestHash hash_request(const std::vector<HashPolicy>& policies, const RequestHead& request,
+                         const ConnectionInfo& connection) {
   RequestHash out;
   for (const HashPolicy& policy : policies) {
     if (const auto hash = std::visit(Hasher{request, connection, out}, policy.source)) {

@@ -13,10 +13,11 @@
 namespace clew {
 
 struct RequestHash {
-  std::optional<std::uint64_t> value;   // nothing: no policy found what it looks at
+  std::optional<std::uint64_t> value;    // nothing: no policy found what it looks at
   std::vector<std::string> set_cookies;  // Set-Cookie values that the response must carry: cookies made here
 };
-RequestHash hash_request(const std::vector<HashPolicy>& policies, const RequestHead& request, const ConnectionInfo& connection);
+RequestHash hash_request(const std::vector<HashPolicy>& policies, const RequestHead& request,
+                         const ConnectionInfo& connection);
 
 /// TcpProxy: by the client's address.
 std::uint64_t hash_source_ip(const ConnectionInfo& connection);

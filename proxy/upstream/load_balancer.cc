@@ -48,8 +48,8 @@ void LoadBalancer::sort_into_priorities(const std::vector<LbLocality>& localitie
   }
 }
 
-/// Envoy: an effective weight is weight × min(1, overprovisioning × healthy part). Consistent hashing keeps one table for
-/// the whole priority and multiplies the locality's weight into its hosts' instead.
+/// Envoy: an effective weight is weight × min(1, overprovisioning × healthy part). Consistent hashing keeps one table
+/// for the whole priority and multiplies the locality's weight into its hosts' instead.
 void LoadBalancer::weigh_localities(const std::vector<LbLocality>& localities, std::uint32_t overprovisioning_percent) {
   std::vector<std::uint32_t> total(localities.size());
   for (const LbHost& host : hosts_) ++total[host.locality];

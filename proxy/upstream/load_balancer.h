@@ -1,6 +1,7 @@
-// Which endpoint a request goes to. Pure: no I/O, no clock, randomness passed in. One per cluster and worker, rebuilt when
-// the endpoints, their health or the cluster change; tables that a policy needs (EDF heap, ring, Maglev) are built at first
-// use. Follows Envoy: priorities with overprovisioning, panic threshold, locality weights, P2C or EDF for least request.
+// Which endpoint a request goes to. Pure: no I/O, no clock, randomness passed in. One per cluster and worker, rebuilt
+// when the endpoints, their health or the cluster change; tables that a policy needs (EDF heap, ring, Maglev) are built
+// at first use. Follows Envoy: priorities with overprovisioning, panic threshold, locality weights, P2C or EDF for
+// least request.
 #pragma once
 
 #include "config/snapshot/cluster.h"
@@ -20,8 +21,8 @@ struct LbHost {
   std::uint32_t weight = 1;
   HealthStatus health = HealthStatus::healthy;
   bool ejected = false;
-  std::uint32_t locality = 0;  // index into localities
-  std::string hash_key;        // «1.2.3.4:80»; only consistent hashing looks at it
+  std::uint32_t locality = 0;                          // index into localities
+  std::string hash_key;                                // «1.2.3.4:80»; only consistent hashing looks at it
   const std::atomic<std::uint32_t>* active = nullptr;  // requests under way; least request only. Outlives the balancer
 };
 
@@ -75,7 +76,7 @@ class LoadBalancer {
   };
   struct Priority {
     Source all, healthy, degraded;
-    std::vector<LocalityShare> localities;  // of the healthy ones; only when localities are weighted
+    std::vector<LocalityShare> localities;              // of the healthy ones; only when localities are weighted
     std::uint32_t healthy_load = 0, degraded_load = 0;  // percent
     bool panic = false;
   };

@@ -1,5 +1,6 @@
 // Outlier detection of a cluster: results in a row lead to an ejection, which is over by itself. The counts are the
-// process's; whoever draws next, on any worker, sees the change. No timer: an ejection ends with the first draw after it.
+// process's; whoever draws next, on any worker, sees the change. No timer: an ejection ends with the first draw after
+// it.
 #include "proxy/upstream/cluster_state.h"
 
 namespace clew {
@@ -25,7 +26,8 @@ void ClusterState::report(const std::shared_ptr<EndpointState>& endpoint, std::u
   EndpointShared& shared = *endpoint->shared;
   if (config->split_external_local_origin_errors) {
     if (local_origin) {
-      if (reached(shared.consecutive_local_origin_failure, config->consecutive_local_origin_failure)) detected(endpoint, Row::local_origin_failure);
+      if (reached(shared.consecutive_local_origin_failure, config->consecutive_local_origin_failure))
+        detected(endpoint, Row::local_origin_failure);
       return;
     }
     reset(shared.consecutive_local_origin_failure);
@@ -36,7 +38,8 @@ void ClusterState::report(const std::shared_ptr<EndpointState>& endpoint, std::u
     return;
   }
   if (status >= 502 && status <= 504) {
-    if (reached(shared.consecutive_gateway_failure, config->consecutive_gateway_failure)) detected(endpoint, Row::gateway_failure);
+    if (reached(shared.consecutive_gateway_failure, config->consecutive_gateway_failure))
+      detected(endpoint, Row::gateway_failure);
   } else {
     reset(shared.consecutive_gateway_failure);
   }
@@ -52,12 +55,13 @@ void ClusterState::detected(const std::shared_ptr<EndpointState>& endpoint, Row 
     std::uint32_t percent;
   };
   const Kind kind =
-      row == Row::consecutive_5xx
-          ? Kind{stats.ejections_detected_consecutive_5xx, stats.ejections_enforced_consecutive_5xx, config.enforcing_consecutive_5xx}
+      row == Row::consecutive_5xx ? Kind{stats.ejections_detected_consecutive_5xx,
+                                         stats.ejections_enforced_consecutive_5xx, config.enforcing_consecutive_5xx}
       : row == Row::gateway_failure
-          ? Kind{stats.ejections_detected_consecutive_gateway_failure, stats.ejections_enforced_consecutive_gateway_failure,
-                 config.enforcing_consecutive_gateway_failure}
-          : Kind{stats.ejections_detected_consecutive_local_origin_failure, stats.ejections_enforced_consecutive_local_origin_failure,
+          ? Kind{stats.ejections_detected_consecutive_gateway_failure,
+                 stats.ejections_enforced_consecutive_gateway_failure, config.enforcing_consecutive_gateway_failure}
+          : Kind{stats.ejections_detected_consecutive_local_origin_failure,
+                 stats.ejections_enforced_consecutive_local_origin_failure,
                  config.enforcing_consecutive_local_origin_failure};
   kind.detected.add();
   if (worker_.random() % 100 >= kind.percent || endpoint->shared->ejected) return;

@@ -23,7 +23,8 @@ std::uint64_t xxh64(std::string_view text, std::uint64_t seed = 0) { return XXH6
 
 class RotatingPicker final : public LoadBalancer::Picker {
  public:
-  RotatingPicker(std::vector<PickerHost> hosts, std::uint64_t start) : hosts_(std::move(hosts)), next_(start % hosts_.size()) {}
+  RotatingPicker(std::vector<PickerHost> hosts, std::uint64_t start)
+      : hosts_(std::move(hosts)), next_(start % hosts_.size()) {}
   std::uint32_t pick(const LbContext&) override {
     const std::uint32_t index = hosts_[next_].index;
     if (++next_ == hosts_.size()) next_ = 0;
@@ -37,7 +38,8 @@ class RotatingPicker final : public LoadBalancer::Picker {
 
 class EdfPicker final : public LoadBalancer::Picker {
  public:
-  EdfPicker(std::vector<PickerHost> hosts, bool by_active, std::uint64_t start) : hosts_(std::move(hosts)), by_active_(by_active) {
+  EdfPicker(std::vector<PickerHost> hosts, bool by_active, std::uint64_t start)
+      : hosts_(std::move(hosts)), by_active_(by_active) {
     for (std::uint32_t i = 0; i < hosts_.size(); ++i) heap_.push_back({1 / weight(i), order_++, i});
     std::make_heap(heap_.begin(), heap_.end(), later);
     for (std::uint64_t i = start % hosts_.size(); i > 0; --i) pick({});
@@ -57,7 +59,9 @@ class EdfPicker final : public LoadBalancer::Picker {
     std::uint64_t order;  // equal deadlines: first in, first out
     std::uint32_t host;
   };
-  static bool later(const Entry& a, const Entry& b) { return std::pair(a.deadline, a.order) > std::pair(b.deadline, b.order); }
+  static bool later(const Entry& a, const Entry& b) {
+    return std::pair(a.deadline, a.order) > std::pair(b.deadline, b.order);
+  }
   double weight(std::uint32_t i) const {
     const PickerHost& entry = hosts_[i];
     if (!by_active_ || !entry.host->active) return entry.weight;
@@ -95,7 +99,8 @@ class ChoicesPicker final : public LoadBalancer::Picker {
 
 class RandomPicker final : public LoadBalancer::Picker {
  public:
-  RandomPicker(std::vector<PickerHost> hosts, LoadBalancer::Random random) : hosts_(std::move(hosts)), random_(std::move(random)) {}
+  RandomPicker(std::vector<PickerHost> hosts, LoadBalancer::Random random)
+      : hosts_(std::move(hosts)), random_(std::move(random)) {}
   std::uint32_t pick(const LbContext&) override { return hosts_[random_() % hosts_.size()].index; }
 
  private:
@@ -148,14 +153,16 @@ class MaglevPicker final : public LoadBalancer::Picker {
  public:
   MaglevPicker(std::vector<PickerHost> hosts, std::uint64_t table_size) : table_(table_size, empty) {
     // The order of filling decides, so it must not depend on the order of configuration.
-    std::sort(hosts.begin(), hosts.end(), [](const PickerHost& a, const PickerHost& b) { return a.host->hash_key < b.host->hash_key; });
+    std::sort(hosts.begin(), hosts.end(),
+              [](const PickerHost& a, const PickerHost& b) { return a.host->hash_key < b.host->hash_key; });
     double heaviest = 0;
     for (const PickerHost& host : hosts) heaviest = std::max(heaviest, host.weight);
     std::vector<Row> rows;
     rows.reserve(hosts.size());
     for (const PickerHost& host : hosts) {
       const std::string& key = host.host->hash_key;
-      rows.push_back({xxh64(key) % table_.size(), xxh64(key, 1) % (table_.size() - 1) + 1, 0, host.weight, 0, host.index});
+      rows.push_back(
+          {xxh64(key) % table_.size(), xxh64(key, 1) % (table_.size() - 1) + 1, 0, host.weight, 0, host.index});
     }
     fill(rows, heaviest);
   }
@@ -209,7 +216,8 @@ PickerPtr make_random_picker(std::vector<PickerHost> hosts, LoadBalancer::Random
   return std::make_unique<RandomPicker>(std::move(hosts), std::move(random));
 }
 PickerPtr make_ring_picker(std::vector<PickerHost> hosts, std::uint64_t min_size, std::uint64_t max_size) {
-  return std::make_unique<RingPicker>(hosts, std::max<std::uint64_t>(1, min_size), std::max<std::uint64_t>(1, max_size));
+  return std::make_unique<RingPicker>(hosts, std::max<std::uint64_t>(1, min_size),
+                                      std::max<std::uint64_t>(1, max_size));
 }
 PickerPtr make_maglev_picker(std::vector<PickerHost> hosts, std::uint64_t table_size) {
   // A permutation visits every slot only when the size is prime.

@@ -40,7 +40,10 @@ struct PooledConnection {
 Lease::Lease() = default;
 Lease::Lease(std::shared_ptr<Pool> pool, std::shared_ptr<PooledConnection> connection,
              std::unique_ptr<ClientExchange> exchange, ResourceToken token)
-    : pool_(std::move(pool)), connection_(std::move(connection)), exchange_(std::move(exchange)), token_(std::move(token)) {}
+    : pool_(std::move(pool)),
+      connection_(std::move(connection)),
+      exchange_(std::move(exchange)),
+      token_(std::move(token)) {}
 Lease::Lease(Lease&&) noexcept = default;
 Lease& Lease::operator=(Lease&& other) noexcept {
   if (this != &other) {
@@ -103,8 +106,8 @@ Pool::~Pool() {
 }
 
 bool Pool::matches(const PoolKey& key) const {
-  return key.tls == key_tls_ && key.http2 == http2_ && key.sni == target_.sni && key.expected_san == target_.expected_san &&
-         (key.alpn ? *key.alpn == target_.alpn : target_.alpn.empty());
+  return key.tls == key_tls_ && key.http2 == http2_ && key.sni == target_.sni &&
+         key.expected_san == target_.expected_san && (key.alpn ? *key.alpn == target_.alpn : target_.alpn.empty());
 }
 
 Task<void> Pool::acquire(std::shared_ptr<Pool> pool, PendingLease& pending) {
@@ -178,8 +181,8 @@ std::size_t Pool::streams_per_connection() const {
   return std::max(1u, most == 0 ? http.max_concurrent_streams : std::min(most, http.max_concurrent_streams));
 }
 
-/// As many connections under way as those in line need. A limit of the circuit breaker does not keep a pool from its first
-/// connection, or nobody in its line would ever be served (as Envoy).
+/// As many connections under way as those in line need. A limit of the circuit breaker does not keep a pool from its
+/// first connection, or nobody in its line would ever be served (as Envoy).
 void Pool::connect_more() {
   while (connecting_ * streams_per_connection() < waiting_.size()) {
     ResourceToken token;

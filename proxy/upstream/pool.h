@@ -1,6 +1,6 @@
-// HTTP connections of one worker to one endpoint, all alike: same transport socket, SNI, ALPN and protocol. A request takes
-// a connection that is ready, or waits in line for one that is being opened. h1: last used first; h2: many on one. A
-// retired pool finishes what it has and takes nothing new.
+// HTTP connections of one worker to one endpoint, all alike: same transport socket, SNI, ALPN and protocol. A request
+// takes a connection that is ready, or waits in line for one that is being opened. h1: last used first; h2: many on
+// one. A retired pool finishes what it has and takes nothing new.
 #pragma once
 
 #include "proxy/http/client_connection.h"
@@ -38,12 +38,13 @@ struct PoolKey {
 class Pool;
 struct PooledConnection;
 
-/// A connection's use by one request. Destroying it resets the exchange when it is unfinished and gives the connection back.
+/// A connection's use by one request. Destroying it resets the exchange when it is unfinished and gives the connection
+/// back.
 class Lease {
  public:
   Lease();
-  Lease(std::shared_ptr<Pool> pool, std::shared_ptr<PooledConnection> connection, std::unique_ptr<ClientExchange> exchange,
-        ResourceToken token);
+  Lease(std::shared_ptr<Pool> pool, std::shared_ptr<PooledConnection> connection,
+        std::unique_ptr<ClientExchange> exchange, ResourceToken token);
   Lease(Lease&&) noexcept;
   Lease& operator=(Lease&&) noexcept;
   ~Lease();
@@ -73,16 +74,16 @@ class PendingLease {
   /// Leaves the line: the wait ends with `cause`. No effect when it is over.
   void cancel(Errc cause);
 
-  Lease lease;              // set: success
-  Errc error = Errc::ok;    // else why
-  std::string reason;       // transport failure reason, as Envoy words it
+  Lease lease;            // set: success
+  Errc error = Errc::ok;  // else why
+  std::string reason;     // transport failure reason, as Envoy words it
 
  private:
   friend class Pool;
   void settle();
   Pool* pool_ = nullptr;  // in line there
   std::list<PendingLease*>::iterator at_;
-  ResourceToken token_;   // circuit breaker max_pending_requests
+  ResourceToken token_;  // circuit breaker max_pending_requests
   Event settled_;
 };
 

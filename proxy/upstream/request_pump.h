@@ -1,6 +1,6 @@
-// Carries a request body from the client to whichever try is under way, beside the reading of the response. What was sent
-// is kept, up to a bound, so that another try can begin from the start. Shared by its coroutine and the forwarder: the
-// answer may end before the request does.
+// Carries a request body from the client to whichever try is under way, beside the reading of the response. What was
+// sent is kept, up to a bound, so that another try can begin from the start. Shared by its coroutine and the forwarder:
+// the answer may end before the request does.
 #pragma once
 
 #include "proxy/http/body.h"

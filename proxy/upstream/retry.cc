@@ -86,11 +86,13 @@ RetryState::RetryState(const RetryPolicy* policy, RequestHead& request)
   if (const auto words = take_header(headers, HeaderId::x_envoy_retry_grpc_on)) on_ |= parse_retry_on(*words);
   const auto most = take_header(headers, HeaderId::x_envoy_max_retries);
   if (on_ != 0 && most) {
-    if (const auto number = parse_uint(*most)) remaining_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(*number, UINT32_MAX));
+    if (const auto number = parse_uint(*most))
+      remaining_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(*number, UINT32_MAX));
   }
   if (const auto codes = take_header(headers, HeaderId::x_envoy_retriable_status_codes)) {
     for_each_word(*codes, [this](std::string_view word) {
-      if (const auto code = parse_uint(word); code && *code <= 999) status_codes_.push_back(static_cast<std::uint32_t>(*code));
+      if (const auto code = parse_uint(word); code && *code <= 999)
+        status_codes_.push_back(static_cast<std::uint32_t>(*code));
     });
   }
   if (const auto names = take_header(headers, HeaderId::x_envoy_retriable_header_names))
@@ -106,14 +108,18 @@ bool RetryState::wants(const ResponseHead& response) const {
   if ((on_ & RetryOn::retriable_4xx) && status == 409) return true;
   if (on_ & RetryOn::retriable_status_codes) {
     const auto is_status = [status](std::uint32_t code) { return code == status; };
-    if (policy_ && std::any_of(policy_->retriable_status_codes.begin(), policy_->retriable_status_codes.end(), is_status)) return true;
+    if (policy_ &&
+        std::any_of(policy_->retriable_status_codes.begin(), policy_->retriable_status_codes.end(), is_status))
+      return true;
     if (std::any_of(status_codes_.begin(), status_codes_.end(), is_status)) return true;
   }
   if (on_ & RetryOn::retriable_headers) {
     if (policy_) {
       for (const HeaderMatcher& matcher : policy_->retriable_headers) {
-        const auto value = matcher.name == ":status" ? std::optional<std::string>(std::to_string(status)) : std::nullopt;
-        if (matcher.matches(value ? std::optional<std::string_view>(*value) : headers.get_all(matcher.name))) return true;
+        const auto value =
+            matcher.name == ":status" ? std::optional<std::string>(std::to_string(status)) : std::nullopt;
+        if (matcher.matches(value ? std::optional<std::string_view>(*value) : headers.get_all(matcher.name)))
+          return true;
       }
     }
     for (const std::string& name : header_names_)
@@ -127,7 +133,8 @@ bool RetryState::wants(const ResponseHead& response) const {
   const auto grpc_status = headers.get(HeaderId::grpc_status);
   if (!grpc_status) return false;
   const auto code = parse_uint(*grpc_status);
-  return code && std::any_of(grpc.begin(), grpc.end(), [&](const auto& entry) { return (on_ & entry.first) && entry.second == *code; });
+  return code && std::any_of(grpc.begin(), grpc.end(),
+                             [&](const auto& entry) { return (on_ & entry.first) && entry.second == *code; });
 }
 
 bool RetryState::wants(ResetReason reason, bool sent) const {

@@ -8,7 +8,8 @@ namespace clew {
 namespace {
 
 /// Removals come first, so that removing and adding one name replaces it.
-void mutate(HeaderMap& headers, const std::vector<std::string>& remove, const std::vector<HeaderToAdd>& add, const Stream& stream) {
+void mutate(HeaderMap& headers, const std::vector<std::string>& remove, const std::vector<HeaderToAdd>& add,
+            const Stream& stream) {
   for (const std::string& name : remove) headers.remove(std::string_view(name));
   for (const HeaderToAdd& header : add) {
     const std::string value = format_header_value(header.value, stream);
@@ -57,13 +58,15 @@ std::string rewrite_path(const ForwardAction& action, const PathMatch& match, st
   }
   if (action.prefix_rewrite.empty()) return std::string(path);
   std::size_t matched = query;  // exact, regex: the whole path
-  if (match.kind == PathMatch::Kind::prefix || match.kind == PathMatch::Kind::separated_prefix) matched = std::min(match.text.size(), path.size());
+  if (match.kind == PathMatch::Kind::prefix || match.kind == PathMatch::Kind::separated_prefix)
+    matched = std::min(match.text.size(), path.size());
   return action.prefix_rewrite + std::string(path.substr(matched));
 }
 
 void finalize_request(Stream& stream, const ForwardAction& action) {
   RequestHead& request = stream.request;
-  for_each_mutations(stream, [&](const HeaderMutations& m) { mutate(request.headers, m.request_remove, m.request_add, stream); });
+  for_each_mutations(
+      stream, [&](const HeaderMutations& m) { mutate(request.headers, m.request_remove, m.request_add, stream); });
   rewrite_host(stream, action);
   if (!stream.route || (action.prefix_rewrite.empty() && !action.regex_rewrite)) return;
   const std::string path = rewrite_path(action, stream.route->path, request.path);
@@ -73,7 +76,8 @@ void finalize_request(Stream& stream, const ForwardAction& action) {
 
 void finalize_response(Stream& stream) {
   HeaderMap& headers = stream.response.headers;
-  for_each_mutations(stream, [&](const HeaderMutations& m) { mutate(headers, m.response_remove, m.response_add, stream); });
+  for_each_mutations(stream,
+                     [&](const HeaderMutations& m) { mutate(headers, m.response_remove, m.response_add, stream); });
 }
 
 }  // namespace clew

@@ -43,9 +43,12 @@ std::shared_ptr<EndpointShared> ClusterShared::endpoint(const Address& address) 
   return endpoint;
 }
 
-bool ClusterShared::eject(const std::shared_ptr<EndpointShared>& endpoint, const OutlierDetection& config, std::size_t endpoints, TimePoint now) {
+bool ClusterShared::eject(const std::shared_ptr<EndpointShared>& endpoint, const OutlierDetection& config,
+                          std::size_t endpoints, TimePoint now) {
   const std::lock_guard lock(mutex_);
-  if (endpoint->ejected || 100.0 * static_cast<double>(out_.size() + 1) > static_cast<double>(config.max_ejection_percent) * static_cast<double>(endpoints)) return false;
+  if (endpoint->ejected || 100.0 * static_cast<double>(out_.size() + 1) >
+                               static_cast<double>(config.max_ejection_percent) * static_cast<double>(endpoints))
+    return false;
   if (config.interval > Duration(0)) {
     const auto quiet = std::max<std::int64_t>(0, (now - endpoint->back_at_) / config.interval);
     endpoint->times_ -= static_cast<std::uint32_t>(std::min<std::int64_t>(quiet, endpoint->times_));

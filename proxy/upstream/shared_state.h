@@ -1,5 +1,5 @@
-// What the workers of one process share about upstreams, keyed by cluster name and endpoint address so that it outlives a
-// swap of the configuration: circuit breaker counts, active requests (least request), ejections. Everything else of a
+// What the workers of one process share about upstreams, keyed by cluster name and endpoint address so that it outlives
+// a swap of the configuration: circuit breaker counts, active requests (least request), ejections. Everything else of a
 // cluster belongs to one worker.
 #pragma once
 
@@ -56,8 +56,8 @@ class ResourceToken {
   std::atomic<std::uint32_t>* counter_ = nullptr;
 };
 
-/// Envoy's circuit breakers of priority DEFAULT, process-wide. A limit of `unlimited` (what istiod sends by default) touches
-/// no shared memory; a retry budget makes requests and pending requests counted whatever their limits are.
+/// Envoy's circuit breakers of priority DEFAULT, process-wide. A limit of `unlimited` (what istiod sends by default)
+/// touches no shared memory; a retry budget makes requests and pending requests counted whatever their limits are.
 class CircuitBreakers {
  public:
   static constexpr std::uint32_t unlimited = std::numeric_limits<std::uint32_t>::max();
@@ -96,11 +96,14 @@ class ClusterShared {
 
   // Ejections. Rare, so they take the mutex; who draws looks at two atomics.
   /// False: more than max_ejection_percent of so many endpoints would be out, or it is out already.
-  bool eject(const std::shared_ptr<EndpointShared>& endpoint, const OutlierDetection& config, std::size_t endpoints, TimePoint now);
+  bool eject(const std::shared_ptr<EndpointShared>& endpoint, const OutlierDetection& config, std::size_t endpoints,
+             TimePoint now);
   /// Lets in those whose time is over, forgets those that nobody knows any more; how many.
   std::size_t admit(TimePoint now);
   /// admit() is worth calling.
-  bool admission_due(TimePoint now) const { return now.time_since_epoch().count() >= next_back_.load(std::memory_order_relaxed); }
+  bool admission_due(TimePoint now) const {
+    return now.time_since_epoch().count() >= next_back_.load(std::memory_order_relaxed);
+  }
   /// Another one after every ejection and admission.
   std::uint64_t ejections_version() const { return version_.load(std::memory_order_relaxed); }
 

@@ -13,7 +13,8 @@ constexpr Duration default_idle_timeout = std::chrono::hours(1);
 std::string_view draw_cluster(const TcpProxy& config, std::uint64_t random) {
   std::uint64_t total = 0;
   for (const TcpProxy::Target& target : config.clusters) total += target.weight;
-  if (total == 0) return config.clusters.empty() ? std::string_view() : std::string_view(config.clusters.front().cluster);
+  if (total == 0)
+    return config.clusters.empty() ? std::string_view() : std::string_view(config.clusters.front().cluster);
   std::uint64_t dice = random % total;
   for (const TcpProxy::Target& target : config.clusters) {
     if (dice < target.weight) return target.cluster;
@@ -26,7 +27,11 @@ std::string_view draw_cluster(const TcpProxy& config, std::uint64_t random) {
 class UpstreamSocket {
  public:
   UpstreamSocket(Worker& worker, ClusterState& cluster, std::shared_ptr<EndpointState> endpoint, ResourceToken token)
-      : worker_(worker), stats_(cluster.stats()), endpoint_(std::move(endpoint)), token_(std::move(token)), start_(worker.clock().now()) {
+      : worker_(worker),
+        stats_(cluster.stats()),
+        endpoint_(std::move(endpoint)),
+        token_(std::move(token)),
+        start_(worker.clock().now()) {
     stats_->upstream_cx_total.add();
     stats_->upstream_cx_active.add();
     endpoint_->stats.cx_total.add();
@@ -43,12 +48,14 @@ class UpstreamSocket {
     if (!transport_) return;
     stats_->upstream_cx_rx_bytes_total.add(transport_->wire_bytes_read());
     stats_->upstream_cx_tx_bytes_total.add(transport_->wire_bytes_written());
-    stats_->upstream_cx_length_ms.record(std::chrono::duration<double, std::milli>(worker_.clock().now() - start_).count());
+    stats_->upstream_cx_length_ms.record(
+        std::chrono::duration<double, std::milli>(worker_.clock().now() - start_).count());
   }
 
   void connected(std::unique_ptr<Transport> transport, bool tls) {
     transport_ = std::move(transport);
-    stats_->upstream_cx_connect_ms.record(std::chrono::duration<double, std::milli>(worker_.clock().now() - start_).count());
+    stats_->upstream_cx_connect_ms.record(
+        std::chrono::duration<double, std::milli>(worker_.clock().now() - start_).count());
     if (tls) stats_->ssl.handshake.add();
   }
   void failed(Errc error) {
@@ -84,8 +91,9 @@ void record_tls(StreamInfo& info, const TlsInfo* tls) {
 }
 
 /// A connected socket, or null with the flags that say why.
-Task<std::unique_ptr<UpstreamSocket>> connect_upstream(ClusterManager& clusters, ClusterState& cluster, const ConnectionInfo& connection,
-                                                       const TcpProxy& config, StreamInfo& info) {
+Task<std::unique_ptr<UpstreamSocket>> connect_upstream(ClusterManager& clusters, ClusterState& cluster,
+                                                       const ConnectionInfo& connection, const TcpProxy& config,
+                                                       StreamInfo& info) {
   Worker& worker = clusters.worker();
   const std::uint32_t attempts = std::max(1u, config.max_connect_attempts);
   for (std::uint32_t attempt = 1;; ++attempt) {
@@ -129,8 +137,8 @@ Task<std::unique_ptr<UpstreamSocket>> connect_upstream(ClusterManager& clusters,
 }
 
 /// Until both directions have ended, or one broke, or a time is over.
-Task<void> relay_until_over(Worker& worker, Transport& downstream, Transport& upstream, Buffer initial, const TcpProxy& config,
-                            TcpProxyStats& stats, StreamInfo& info) {
+Task<void> relay_until_over(Worker& worker, Transport& downstream, Transport& upstream, Buffer initial,
+                            const TcpProxy& config, TcpProxyStats& stats, StreamInfo& info) {
   RelayBytes bytes{initial.size(), 0};
   Timer life(worker.timers(), [&] {
     stats.max_downstream_connection_duration.add();
@@ -164,8 +172,8 @@ void TcpProxyStats::collect(std::string_view prefix, StatSink& sink) const {
   sink.gauge(name + "downstream_cx_active", downstream_cx_active.value());
 }
 
-Task<void> proxy_tcp(TcpService service, Transport& downstream, Buffer initial, const ConnectionInfo& connection, const TcpProxy& config,
-                     StreamInfo& info) {
+Task<void> proxy_tcp(TcpService service, Transport& downstream, Buffer initial, const ConnectionInfo& connection,
+                     const TcpProxy& config, StreamInfo& info) {
   service.stats.downstream_cx_total.add();
   service.stats.downstream_cx_active.add();
   Worker& worker = service.clusters.worker();
@@ -181,7 +189,8 @@ Task<void> proxy_tcp(TcpService service, Transport& downstream, Buffer initial, 
   }
   if (upstream) {
     if (service.wrap_upstream) upstream->wrap(service.wrap_upstream, *cluster->cluster(), info);
-    co_await relay_until_over(worker, downstream, upstream->transport(), std::move(initial), config, service.stats, info);
+    co_await relay_until_over(worker, downstream, upstream->transport(), std::move(initial), config, service.stats,
+                              info);
     info.upstream_bytes_sent = upstream->transport().wire_bytes_written();
     info.upstream_bytes_received = upstream->transport().wire_bytes_read();
   }

@@ -16,15 +16,16 @@ namespace clew {
 
 /// Envoy's tcp.PREFIX.* on one worker.
 struct TcpProxyStats {
-  Counter downstream_cx_total, downstream_cx_no_route, downstream_cx_rx_bytes_total, downstream_cx_tx_bytes_total, idle_timeout,
-      max_downstream_connection_duration;
+  Counter downstream_cx_total, downstream_cx_no_route, downstream_cx_rx_bytes_total, downstream_cx_tx_bytes_total,
+      idle_timeout, max_downstream_connection_duration;
   Gauge downstream_cx_active;
   /// prefix: «tcp.STAT_PREFIX».
   void collect(std::string_view prefix, StatSink& sink) const;
 };
 
 /// Puts what speaks before the bytes (metadata exchange) on an upstream connection.
-using WrapUpstream = std::function<std::unique_ptr<Transport>(std::unique_ptr<Transport> upstream, const Cluster& cluster, StreamInfo& info)>;
+using WrapUpstream = std::function<std::unique_ptr<Transport>(std::unique_ptr<Transport> upstream,
+                                                              const Cluster& cluster, StreamInfo& info)>;
 
 /// What a TCP connection works with; everything outlives it.
 struct TcpService {
@@ -33,9 +34,9 @@ struct TcpService {
   const WrapUpstream& wrap_upstream;  // may be empty
 };
 
-/// Returns when the connection is over, with `downstream` closed and `info` filled (bytes, flags, upstream): the caller logs
-/// it. `initial` was read from downstream already. Closing `downstream` from outside ends it.
-Task<void> proxy_tcp(TcpService service, Transport& downstream, Buffer initial, const ConnectionInfo& connection, const TcpProxy& config,
-                     StreamInfo& info);
+/// Returns when the connection is over, with `downstream` closed and `info` filled (bytes, flags, upstream): the caller
+/// logs it. `initial` was read from downstream already. Closing `downstream` from outside ends it.
+Task<void> proxy_tcp(TcpService service, Transport& downstream, Buffer initial, const ConnectionInfo& connection,
+                     const TcpProxy& config, StreamInfo& info);
 
 }  // namespace clew

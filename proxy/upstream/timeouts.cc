@@ -55,7 +55,8 @@ Timeouts Timeouts::of(const ForwardAction& action, const RetryPolicy* retry, Req
   Timeouts out;
   if (is_grpc && action.grpc_timeout_max) {
     out.grpc = true;
-    if (const auto header = request.headers.get(HeaderId::grpc_timeout)) out.total = parse_grpc_timeout(*header).value_or(Duration(0));
+    if (const auto header = request.headers.get(HeaderId::grpc_timeout))
+      out.total = parse_grpc_timeout(*header).value_or(Duration(0));
     const Duration most = *action.grpc_timeout_max;
     if (most > Duration(0) && (out.total == Duration(0) || out.total > most)) out.total = most;
   } else {
@@ -65,8 +66,10 @@ Timeouts Timeouts::of(const ForwardAction& action, const RetryPolicy* retry, Req
     out.per_try = retry->per_try_timeout;
     out.per_try_idle = retry->per_try_idle_timeout;
   }
-  if (const auto header = take_milliseconds(request.headers, HeaderId::x_envoy_upstream_rq_timeout_ms)) out.total = *header;
-  if (const auto header = take_milliseconds(request.headers, HeaderId::x_envoy_upstream_rq_per_try_timeout_ms)) out.per_try = *header;
+  if (const auto header = take_milliseconds(request.headers, HeaderId::x_envoy_upstream_rq_timeout_ms))
+    out.total = *header;
+  if (const auto header = take_milliseconds(request.headers, HeaderId::x_envoy_upstream_rq_per_try_timeout_ms))
+    out.per_try = *header;
   if (out.total > Duration(0) && out.per_try >= out.total) out.per_try = Duration(0);
   return out;
 }

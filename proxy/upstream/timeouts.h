@@ -9,10 +9,10 @@
 namespace clew {
 
 struct Timeouts {
-  Duration total{0};     // from the request's last byte to the response's; 0: none
-  Duration per_try{0};   // to the response's last byte of one try; 0: none
+  Duration total{0};    // from the request's last byte to the response's; 0: none
+  Duration per_try{0};  // to the response's last byte of one try; 0: none
   Duration per_try_idle{0};
-  bool grpc = false;     // grpc-timeout is to be rewritten for the upstream
+  bool grpc = false;  // grpc-timeout is to be rewritten for the upstream
 
   /// Takes x-envoy-upstream-rq-timeout-ms and x-envoy-upstream-rq-per-try-timeout-ms off the request.
   static Timeouts of(const ForwardAction& action, const RetryPolicy* retry, RequestHead& request, bool is_grpc);

@@ -25,7 +25,9 @@ Task<Result<void>> UpstreamBody::readable() {
   co_return ready;
 }
 
-HeaderMap* UpstreamBody::trailers() { return ended_ == Errc::eof ? call_->attempt().exchange().body().trailers() : nullptr; }
+HeaderMap* UpstreamBody::trailers() {
+  return ended_ == Errc::eof ? call_->attempt().exchange().body().trailers() : nullptr;
+}
 
 void UpstreamBody::cancel(Errc cause) noexcept {
   if (ended_ != Errc::ok) return;

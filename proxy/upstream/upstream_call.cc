@@ -136,7 +136,8 @@ Task<std::optional<TryFailure>> UpstreamCall::take_lease(Lease& lease) {
   if (!host) co_return failed(Errc::no_healthy_upstream);
   endpoint_ = host->state;
   record_endpoint(*host);
-  const HttpDemand demand{stream_->request.version == HttpVersion::http2, stream_->request.authority, stream_->upstream_alpn};
+  const HttpDemand demand{stream_->request.version == HttpVersion::http2, stream_->request.authority,
+                          stream_->upstream_alpn};
   const std::shared_ptr<Pool> pool = cluster_->http_pool(*host, demand);
   if (!pool) co_return failed(Errc::upstream_overflow);
   if (avoid_attempts_ > 0) tried_.push_back(endpoint_);
@@ -232,7 +233,8 @@ void UpstreamCall::arm_try_timers() {
 }
 
 void UpstreamCall::touch_idle() {
-  if (timeouts_.per_try_idle > Duration(0) && request_completed_ && !response_done_) idle_timer_.arm(timeouts_.per_try_idle);
+  if (timeouts_.per_try_idle > Duration(0) && request_completed_ && !response_done_)
+    idle_timer_.arm(timeouts_.per_try_idle);
 }
 
 void UpstreamCall::on_timeout(Errc cause) {

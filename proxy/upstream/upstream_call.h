@@ -1,5 +1,5 @@
-// One request at its upstream, over all its tries: what forward() begins and the response's body ends. Everything that may
-// outlive forward()'s frame lives here.
+// One request at its upstream, over all its tries: what forward() begins and the response's body ends. Everything that
+// may outlive forward()'s frame lives here.
 #pragma once
 
 #include "proxy/http/forwarder.h"
@@ -25,8 +25,8 @@ struct TryFailure {
 
 class UpstreamCall {
  public:
-  UpstreamCall(ClusterManager& clusters, std::shared_ptr<ClusterState> cluster, Stream& stream, const ForwardAction& action,
-               const RetryPolicy* policy);
+  UpstreamCall(ClusterManager& clusters, std::shared_ptr<ClusterState> cluster, Stream& stream,
+               const ForwardAction& action, const RetryPolicy* policy);
   UpstreamCall(const UpstreamCall&) = delete;
   ~UpstreamCall();
 
@@ -97,10 +97,10 @@ class UpstreamCall {
   Event wake_;  // ends a back-off
   Timer total_timer_, try_timer_, idle_timer_, backoff_timer_;
 
-  Errc aborted_ = Errc::ok;    // why the current try (or all) was given up by us
-  bool over_ = false;          // aborted for good: no other try
-  bool sent_ = false;          // a head of some try has left
-  bool retrying_ = false;      // this is not the first try
+  Errc aborted_ = Errc::ok;  // why the current try (or all) was given up by us
+  bool over_ = false;        // aborted for good: no other try
+  bool sent_ = false;        // a head of some try has left
+  bool retrying_ = false;    // this is not the first try
   bool head_delivered_ = false, interim_delivered_ = false, response_done_ = false;
   bool grpc_deferred_ = false;  // success is judged by the trailers
   bool idle_timed_out_ = false;

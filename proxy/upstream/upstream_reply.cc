@@ -35,7 +35,9 @@ std::string reset_details(std::string_view when, ResetReason reason, std::string
   return details;
 }
 
-bool is_timeout(Errc cause) { return cause == Errc::upstream_request_timeout || cause == Errc::upstream_per_try_timeout; }
+bool is_timeout(Errc cause) {
+  return cause == Errc::upstream_request_timeout || cause == Errc::upstream_per_try_timeout;
+}
 
 /// Envoy maps gRPC codes to HTTP's before it calls an answer a success.
 bool grpc_success(const HeaderMap* headers) {
@@ -129,7 +131,8 @@ void UpstreamCall::deliver() {
   retry_.disable();
   if (pump_) pump_->stop_keeping();
   if (request_completed_ && !suppress()) {
-    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(worker_.clock().now() - *request_completed_).count();
+    const auto ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(worker_.clock().now() - *request_completed_).count();
     head.headers.set(HeaderId::x_envoy_upstream_service_time, fmt::format_int(ms).str());
   }
   stats().count_status(head.status);
@@ -229,7 +232,8 @@ LocalReply UpstreamCall::reset_reply(const TryFailure& failure) {
   const ResetReason reason = reset_reason(failure.cause);
   LocalReply reply;
   reply.status = reason == ResetReason::protocol_error ? 502 : 503;
-  // The transport's reason is for the log alone: a client is not told about certificates (Envoy 1.40 leaves it out too).
+  // The transport's reason is for the log alone: a client is not told about certificates (Envoy 1.40 leaves it out
+  // too).
   reply.body = fmt::format("upstream connect error or disconnect/reset before headers. {}reset reason: {}",
                            retrying_ ? "retried and the latest " : "", to_string(reason));
   reply.details = reset_details("upstream_reset_before_response_started", reason, failure.reason);

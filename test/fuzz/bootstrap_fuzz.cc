@@ -1,4 +1,5 @@
-// A bootstrap of any bytes: refused with one printable sentence, or understood; and what was understood says the same again.
+// A bootstrap of any bytes: refused with one printable sentence, or understood; and what was understood says the same
+// again.
 #include "config/bootstrap/bootstrap.h"
 #include "config/bootstrap/command_line.h"
 #include "config/xds/json.h"
@@ -39,6 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto second = clew::parse_bootstrap({"again", clew::to_json(message), {}}, options);
   if (!second) std::fprintf(stderr, "%s\n", second.error().message.c_str());
   require(second.has_value() && second->serialized == first->serialized, "a dump is the same bootstrap");
-  require(second->log_pattern == first->log_pattern && second->stats.tags.size() == first->stats.tags.size(), "and means the same");
+  require(second->log_pattern == first->log_pattern && second->stats.tags.size() == first->stats.tags.size(),
+          "and means the same");
   return 0;
 }

@@ -1,5 +1,5 @@
-// The ClientHello parser: the answer does not depend on how the bytes arrive, and where the TLS engine also makes something
-// of them, both read the same names.
+// The ClientHello parser: the answer does not depend on how the bytes arrive, and where the TLS engine also makes
+// something of them, both read the same names.
 #include "proxy/net/sniff.h"
 
 #include <openssl/bio.h>
@@ -34,8 +34,10 @@ ssl_select_cert_result_t look(const SSL_CLIENT_HELLO* hello) {
   seen.emplace();
   const std::uint8_t* data = nullptr;
   std::size_t size = 0;
-  if (SSL_early_callback_ctx_extension_get(hello, 0, &data, &size)) seen->server_name.assign(reinterpret_cast<const char*>(data), size);
-  if (SSL_early_callback_ctx_extension_get(hello, 16, &data, &size)) seen->alpn.assign(reinterpret_cast<const char*>(data), size);
+  if (SSL_early_callback_ctx_extension_get(hello, 0, &data, &size))
+    seen->server_name.assign(reinterpret_cast<const char*>(data), size);
+  if (SSL_early_callback_ctx_extension_get(hello, 16, &data, &size))
+    seen->alpn.assign(reinterpret_cast<const char*>(data), size);
   return ssl_select_cert_error;
 }
 #else
@@ -43,7 +45,8 @@ int look(SSL* ssl, int*, void*) {
   seen.emplace();
   const unsigned char* data = nullptr;
   std::size_t size = 0;
-  if (SSL_client_hello_get0_ext(ssl, 0, &data, &size)) seen->server_name.assign(reinterpret_cast<const char*>(data), size);
+  if (SSL_client_hello_get0_ext(ssl, 0, &data, &size))
+    seen->server_name.assign(reinterpret_cast<const char*>(data), size);
   if (SSL_client_hello_get0_ext(ssl, 16, &data, &size)) seen->alpn.assign(reinterpret_cast<const char*>(data), size);
   return SSL_CLIENT_HELLO_ERROR;
 }

@@ -1,5 +1,5 @@
-// Bytes of a hostile HTTP/2 peer, either role. Properties: the same events however the bytes are cut; what is held stays
-// within windows and limits; the session ends in one of its defined ways.
+// Bytes of a hostile HTTP/2 peer, either role. Properties: the same events however the bytes are cut; what is held
+// stays within windows and limits; the session ends in one of its defined ways.
 #include "test/unit/proxy/http/h2_hand.h"
 
 #include <cstdint>
@@ -41,8 +41,9 @@ void check_bounds(const Side& side, const H2Options& options) {
     require(stream->in.size() <= options.stream_window, "a stream holds its window at most");
     if (!stream->closed) held += stream->in.size();
     // Heads and trailers of two messages, and a block of the arena.
-    require(stream->arena.used() <= 4 * (options.max_header_bytes + 32 * options.max_header_count) + 2 * Arena::block_size,
-            "heads within their limit");
+    require(
+        stream->arena.used() <= 4 * (options.max_header_bytes + 32 * options.max_header_count) + 2 * Arena::block_size,
+        "heads within their limit");
   }
   require(held <= options.connection_window, "all streams hold the connection's window at most");
   require(side.session.active() <= options.max_concurrent_streams + 1u, "no more streams than allowed");
@@ -56,7 +57,8 @@ std::string run(std::string_view bytes, const H2Options& options, std::size_t pi
   if (options.server) {
     side.feed(preface);
   } else {
-    for (int i = 0; i < 3; ++i) require(side.session.send_head(side.open(), request.head, i == 0, side.now).has_value(), "a request");
+    for (int i = 0; i < 3; ++i)
+      require(side.session.send_head(side.open(), request.head, i == 0, side.now).has_value(), "a request");
     side.send();
   }
   std::size_t step = 0;
@@ -70,7 +72,8 @@ std::string run(std::string_view bytes, const H2Options& options, std::size_t pi
     for (auto& stream : side.streams) {
       side.session.consume(*stream, stream->in.size());
       stream->in.clear();
-      if (!options.server || stream->closed || stream->heads.empty() || !stream->out.empty() || stream->out_done) continue;
+      if (!options.server || stream->closed || stream->heads.empty() || !stream->out.empty() || stream->out_done)
+        continue;
       if (!side.session.send_head(*stream, response.head, false)) continue;
       stream->out.append("answer");
       stream->out_last = true;
@@ -79,7 +82,8 @@ std::string run(std::string_view bytes, const H2Options& options, std::size_t pi
   }
   std::string events;
   for (const auto& stream : side.streams)
-    events += stream->note + std::to_string(stream->in.size()) + (stream->in_ended ? " ended " : " ") + std::string(to_string(stream->error)) + "\n";
+    events += stream->note + std::to_string(stream->in.size()) + (stream->in_ended ? " ended " : " ") +
+              std::string(to_string(stream->error)) + "\n";
   // Which of several errors is named in a GOAWAY depends on the cut: a session that is over reads no further.
   side.send();
   events += side.session.over() ? "over" : "open";
@@ -96,7 +100,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 2, size - 2);
   const std::string whole = run(bytes, options, 0, false);
   const std::string pieces = run(bytes, options, 1 + data[1] % 32, false);
-  if (pieces != whole) std::fprintf(stderr, "whole:\n%s\nin pieces:\n%s\n", printable(whole).c_str(), printable(pieces).c_str());
+  if (pieces != whole)
+    std::fprintf(stderr, "whole:\n%s\nin pieces:\n%s\n", printable(whole).c_str(), printable(pieces).c_str());
   require(pieces == whole, "the same events however the bytes are cut");
   run(bytes, options, 1 + data[1], true);
   return 0;

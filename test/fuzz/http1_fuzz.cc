@@ -1,7 +1,8 @@
 // The HTTP/1 decoder on arbitrary bytes: requests (first byte even) or responses. Beyond not crashing:
 //  - however the bytes are cut into pieces, the same messages come out;
 //  - a head written anew from a decoded one decodes to the same head, in one framing;
-//  - a message takes no byte of the next one: a declared length is delivered exactly, and what is written anew from a request
+//  - a message takes no byte of the next one: a declared length is delivered exactly, and what is written anew from a
+//  request
 //    and its body is one request.
 #include "proxy/http/h1_codec.h"
 
@@ -32,14 +33,17 @@ struct Message {
 
 std::string text_of(const RequestHead& head) {
   std::string out;
-  for (const std::string_view part : {head.method, head.authority, head.path, head.upgrade}) out.append(part).append(1, '\n');
-  for (const auto& field : head.headers.fields()) out.append(field.name).append(": ").append(field.value).append(1, '\n');
+  for (const std::string_view part : {head.method, head.authority, head.path, head.upgrade})
+    out.append(part).append(1, '\n');
+  for (const auto& field : head.headers.fields())
+    out.append(field.name).append(": ").append(field.value).append(1, '\n');
   return out;
 }
 
 std::string text_of(const ResponseHead& head) {
   std::string out = std::to_string(head.status) + '\n';
-  for (const auto& field : head.headers.fields()) out.append(field.name).append(": ").append(field.value).append(1, '\n');
+  for (const auto& field : head.headers.fields())
+    out.append(field.name).append(": ").append(field.value).append(1, '\n');
   return out;
 }
 
@@ -47,13 +51,13 @@ void require_clean(const HeaderMap& headers) {
   for (const auto& field : headers.fields()) {
     require(!field.name.empty(), "a field has a name");
     require(header_id(field.name) == field.id, "ids are the names'");
-    for (const char c : field.name) require(c > ' ' && c != ':' && c != 0x7f && !(c >= 'A' && c <= 'Z'), "names are lower-case tokens");
+    for (const char c : field.name)
+      require(c > ' ' && c != ':' && c != 0x7f && !(c >= 'A' && c <= 'Z'), "names are lower-case tokens");
     for (const char c : field.value) require(c != '\r' && c != '\n' && c != '\0', "values do not break lines");
     require(!hop_by_hop(field.id) || field.value == "trailers", "what belongs to a connection stays there");
     require(field.id != HeaderId::host, "Host is the authority");
   }
 }
-
 
 /// Decodes everything, fed in pieces of the given size; the last error ends the list.
 std::vector<Message> decode(Kind kind, std::string_view bytes, std::size_t piece, Errc& end) {
@@ -77,8 +81,10 @@ std::vector<Message> decode(Kind kind, std::string_view bytes, std::size_t piece
     Arena arena;
     RequestHead request(arena);
     ResponseHead response(arena);
-    if (kind == Kind::request) decoder.begin(request);
-    else decoder.begin(response, {.head = out.size() % 4 == 1, .connect = false, .upgrade = out.size() % 4 == 2});
+    if (kind == Kind::request)
+      decoder.begin(request);
+    else
+      decoder.begin(response, {.head = out.size() % 4 == 1, .connect = false, .upgrade = out.size() % 4 == 2});
     Result<void> head = decoder.read_head(input);
     while (!head && head.error().code == Errc::would_block) {
       feed();
@@ -105,7 +111,8 @@ std::vector<Message> decode(Kind kind, std::string_view bytes, std::size_t piece
     }
     message.body = body.to_string();
     message.whole = end == Errc::eof;
-    if (message.whole && decoder.framing() == Http1Decoder::Framing::length) require(message.body.size() == message.length, "declared is delivered");
+    if (message.whole && decoder.framing() == Http1Decoder::Framing::length)
+      require(message.body.size() == message.length, "declared is delivered");
     out.push_back(message);
     if (!message.whole || !decoder.keep_alive()) return out;
   }

@@ -1,6 +1,6 @@
-// Resources of any bytes, as a control plane could send them. The first byte chooses the type. Properties: a refusal is one
-// printable sentence; what is accepted is accepted again, with the same value, after a trip through the wire; a field that
-// nobody knows is always found.
+// Resources of any bytes, as a control plane could send them. The first byte chooses the type. Properties: a refusal is
+// one printable sentence; what is accepted is accepted again, with the same value, after a trip through the wire; a
+// field that nobody knows is always found.
 #include "config/xds/decode.h"
 #include "config/xds/filter_registry.h"
 #include "config/xds/json.h"
@@ -55,8 +55,9 @@ void check(const std::string& bytes, Decode&& decode) {
   const Outcome first = decode(message);
   if (!first.accepted) {
     require(!first.text.empty() && first.text.size() < 8000, "a refusal is one sentence", first.text);
-    require(std::none_of(first.text.begin(), first.text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }),
-            "a refusal can be printed", first.text);
+    require(
+        std::none_of(first.text.begin(), first.text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }),
+        "a refusal can be printed", first.text);
   }
   Message again;
   require(again.ParseFromString(message.SerializeAsString()), "it can be read again");
@@ -84,7 +85,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       });
       break;
     case 1:
-      check<envoy::config::endpoint::v3::ClusterLoadAssignment>(bytes, [](const auto& message) { return outcome(decode_endpoints(message)); });
+      check<envoy::config::endpoint::v3::ClusterLoadAssignment>(
+          bytes, [](const auto& message) { return outcome(decode_endpoints(message)); });
       break;
     case 2:
       check<envoy::config::listener::v3::Listener>(bytes, [&](const auto& message) {
@@ -95,18 +97,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           const auto next = decode_listener(message, other, first->get());
           require(next.has_value() && (*next)->chains == (*first)->chains, "equal chains are the same objects");
         }
-        return first ? Outcome{true, (*first)->name + std::to_string((*first)->chains.size())} : Outcome{false, first.error().message};
+        return first ? Outcome{true, (*first)->name + std::to_string((*first)->chains.size())}
+                     : Outcome{false, first.error().message};
       });
       break;
     case 3:
       check<envoy::config::route::v3::RouteConfiguration>(bytes, [&](const auto& message) {
         auto found = context();
         const auto table = decode_route_table(message, found);
-        return table ? Outcome{true, (*table)->name + std::to_string((*table)->hosts.size())} : Outcome{false, table.error().message};
+        return table ? Outcome{true, (*table)->name + std::to_string((*table)->hosts.size())}
+                     : Outcome{false, table.error().message};
       });
       break;
     default:
-      check<envoy::extensions::transport_sockets::tls::v3::Secret>(bytes, [](const auto& message) { return outcome(decode_secret(message)); });
+      check<envoy::extensions::transport_sockets::tls::v3::Secret>(
+          bytes, [](const auto& message) { return outcome(decode_secret(message)); });
   }
   return 0;
 }

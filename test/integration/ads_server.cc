@@ -128,7 +128,8 @@ Task<void> AdsServer::serve(std::unique_ptr<Transport> transport) {
   std::erase(connections_, transport.get());
 }
 
-Task<std::variant<UpstreamResponse, LocalReply>> AdsServer::forward(Stream& stream, BodyPtr request_body, ResponseWriter&) {
+Task<std::variant<UpstreamResponse, LocalReply>> AdsServer::forward(Stream& stream, BodyPtr request_body,
+                                                                    ResponseWriter&) {
   stream.response.status = 200;
   stream.response.headers.add("content-type", "application/grpc");
   auto body = std::make_unique<ResponseBody>(*this);
@@ -179,7 +180,8 @@ void AdsServer::handle(const DeltaRequest& request) {
   push(type, added, missing);
 }
 
-void AdsServer::push(const std::string& type_url, const std::set<std::string>& names, const std::vector<std::string>& removed) {
+void AdsServer::push(const std::string& type_url, const std::set<std::string>& names,
+                     const std::vector<std::string>& removed) {
   if (!out_) return;
   DeltaResponse response;
   response.set_type_url(type_url);

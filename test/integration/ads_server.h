@@ -1,5 +1,6 @@
-// A small delta ADS server for tests of the proxy in process, on our own HTTP/2 code (libgrpc brings another TLS library and
-// threads). It serves what it is told and records what it is told back. One stream at a time, as istiod's agent does.
+// A small delta ADS server for tests of the proxy in process, on our own HTTP/2 code (libgrpc brings another TLS
+// library and threads). It serves what it is told and records what it is told back. One stream at a time, as istiod's
+// agent does.
 #pragma once
 
 #include "proxy/http/server_connection.h"
@@ -41,7 +42,8 @@ class AdsServer final : public Forwarder {
   /// The last ACK or NACK of a type; null before.
   const DeltaRequest* answer(const std::string& type_url) const;
 
-  Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr request_body, ResponseWriter& writer) override;
+  Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr request_body,
+                                                           ResponseWriter& writer) override;
 
  private:
   class ResponseBody;
@@ -57,8 +59,8 @@ class AdsServer final : public Forwarder {
   HttpConnectionManager manager_;
   HttpServerStats stats_;
   std::map<std::string, std::map<std::string, std::string>> resources_;  // type → name → serialized
-  std::map<std::string, std::set<std::string>> subscribed_;             // of the stream; «*»: all
-  ResponseBody* out_ = nullptr;                                         // of the stream; owned by its response
+  std::map<std::string, std::set<std::string>> subscribed_;              // of the stream; «*»: all
+  ResponseBody* out_ = nullptr;                                          // of the stream; owned by its response
   std::vector<DeltaRequest> requests_;
   std::vector<Transport*> connections_;
   std::uint64_t nonce_ = 0, streams_ = 0;

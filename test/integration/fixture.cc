@@ -60,7 +60,8 @@ std::uint16_t free_port() {
   return port;
 }
 
-std::string exchange(std::uint16_t port, const std::string& text, const std::function<bool(const std::string&)>& enough) {
+std::string exchange(std::uint16_t port, const std::string& text,
+                     const std::function<bool(const std::string&)>& enough) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -106,7 +107,8 @@ void EchoApp::serve() {
       request.append(chunk, static_cast<std::size_t>(n));
     }
     ++requests_;
-    const std::string answer = fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}", request.size(), request);
+    const std::string answer =
+        fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}", request.size(), request);
     if (::send(fd, answer.data(), answer.size(), MSG_NOSIGNAL) < 0) ++requests_;
     ::close(fd);
   }
@@ -125,7 +127,8 @@ Mesh::Mesh()
       listener_port_(free_port()) {
   CommandLine options;
   options.concurrency = 2;
-  auto parsed = parse_bootstrap({.file_name = "test", .file = bootstrap(folder_, admin_port_), .override_yaml = {}}, options);
+  auto parsed =
+      parse_bootstrap({.file_name = "test", .file = bootstrap(folder_, admin_port_), .override_yaml = {}}, options);
   if (!parsed) throw std::runtime_error(parsed.error().message);
   app_ = std::make_unique<App>(options, std::move(*parsed));
   std::string problem = app_->load();
@@ -150,7 +153,9 @@ void Mesh::set(const google::protobuf::Message& resource) {
   const auto* name = resource.GetDescriptor()->FindFieldByName("name");
   if (!name) name = resource.GetDescriptor()->FindFieldByName("cluster_name");
   const std::string text = resource.GetReflection()->GetString(resource, name);
-  ads([&](AdsServer& server) { server.set("type.googleapis.com/" + resource.GetDescriptor()->full_name(), text, resource); });
+  ads([&](AdsServer& server) {
+    server.set("type.googleapis.com/" + resource.GetDescriptor()->full_name(), text, resource);
+  });
 }
 
 void Mesh::wait(const std::function<bool()>& condition) {
@@ -158,8 +163,10 @@ void Mesh::wait(const std::function<bool()>& condition) {
 }
 
 std::string Mesh::admin(const std::string& path, const std::string& method) {
-  return exchange(admin_port_, method + " " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-                  [](const std::string&) { return false; });
+  return exchange(
+      admin_port_,
+      method + " " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+      [](const std::string&) { return false; });
 }
 
 std::uint64_t Mesh::stat(const std::string& name) {

@@ -1,5 +1,5 @@
-// The proxy in process: our App on its own threads, a small ADS server, an application that answers, and blocking sockets for
-// the client. Everything on loopback and in a folder of its own. Conditions are waited for, never times.
+// The proxy in process: our App on its own threads, a small ADS server, an application that answers, and blocking
+// sockets for the client. Everything on loopback and in a folder of its own. Conditions are waited for, never times.
 #pragma once
 
 #include "proxy/app.h"
@@ -18,7 +18,8 @@ namespace clew::test {
 std::uint16_t free_port();
 
 /// Sends text to a loopback port and reads until the peer closes or `enough` says so.
-std::string exchange(std::uint16_t port, const std::string& text, const std::function<bool(const std::string&)>& enough);
+std::string exchange(std::uint16_t port, const std::string& text,
+                     const std::function<bool(const std::string&)>& enough);
 /// One HTTP/1.1 request with Connection: close; the whole answer.
 std::string get(std::uint16_t port, const std::string& path, const std::string& host = "server");
 

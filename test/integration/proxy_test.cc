@@ -91,7 +91,8 @@ TEST_CASE("the first message alone carries the node, subscriptions and acknowled
   CHECK(requests.front().node().id() == "sidecar~10.0.0.1~test.default~default.svc.cluster.local");
   for (std::size_t i = 1; i < requests.size(); ++i) CHECK(!requests[i].has_node());
   for (const auto& request : requests)
-    if (!request.response_nonce().empty()) CHECK(request.resource_names_subscribe_size() + request.resource_names_unsubscribe_size() == 0);
+    if (!request.response_nonce().empty())
+      CHECK(request.resource_names_subscribe_size() + request.resource_names_unsubscribe_size() == 0);
 }
 
 TEST_CASE("a refused listener is named, the others and the old version stand") {
@@ -100,7 +101,8 @@ TEST_CASE("a refused listener is named, the others and the old version stand") {
   serve_app(mesh, app);
   mesh.set(listener("l", mesh.listener_port(), R"({"name": "envoy.filters.http.lua", "typed_config": {
     "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"}},)"));
-  const auto nack = mesh.wait_answer(std::string(type_url::listener), [](const auto& r) { return r.has_error_detail(); });
+  const auto nack =
+      mesh.wait_answer(std::string(type_url::listener), [](const auto& r) { return r.has_error_detail(); });
   CHECK(nack.error_detail().message().find("l") != std::string::npos);
   CHECK(nack.error_detail().message().find("lua") != std::string::npos);
   CHECK(get(mesh.listener_port(), "/").starts_with("HTTP/1.1 200"));

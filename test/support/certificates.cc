@@ -21,8 +21,10 @@ PrivateKeyPtr generate_key(bool rsa) {
   EVP_PKEY_CTX* ctx = EVP_PKEY_CTX_new_id(rsa ? EVP_PKEY_RSA : EVP_PKEY_EC, nullptr);
   EVP_PKEY* key = nullptr;
   require(EVP_PKEY_keygen_init(ctx) == 1, "keygen");
-  if (rsa) require(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048) == 1, "bits");
-  else require(EVP_PKEY_CTX_set_ec_paramgen_curve_nid(ctx, NID_X9_62_prime256v1) == 1, "curve");
+  if (rsa)
+    require(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048) == 1, "bits");
+  else
+    require(EVP_PKEY_CTX_set_ec_paramgen_curve_nid(ctx, NID_X9_62_prime256v1) == 1, "curve");
   require(EVP_PKEY_keygen(ctx, &key) == 1, "keygen");
   EVP_PKEY_CTX_free(ctx);
   return PrivateKeyPtr(key);
@@ -52,11 +54,14 @@ void add_extension(X509* certificate, int nid, const std::string& value) {
 }
 
 void set_name(X509_NAME* name, const std::string& common_name) {
-  X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>("clew, tests"), -1, -1, 0);
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>("clew, tests"), -1, -1,
+                             0);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(common_name.c_str()), -1,
+                             -1, 0);
 }
 
-X509Ptr make_certificate(const std::string& common_name, long serial, std::chrono::seconds from, std::chrono::seconds until, EVP_PKEY* key) {
+X509Ptr make_certificate(const std::string& common_name, long serial, std::chrono::seconds from,
+                         std::chrono::seconds until, EVP_PKEY* key) {
   X509Ptr certificate(X509_new());
   X509_set_version(certificate.get(), 2);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), serial);
@@ -93,7 +98,8 @@ std::string TestCa::pem() const {
 
 TestCertificate TestCa::issue(const TestCertificateOptions& options) const {
   const PrivateKeyPtr key = generate_key(options.rsa);
-  const X509Ptr certificate = make_certificate(options.common_name, serial_++, options.valid_from, options.valid_until, key.get());
+  const X509Ptr certificate =
+      make_certificate(options.common_name, serial_++, options.valid_from, options.valid_until, key.get());
   set_name(X509_get_issuer_name(certificate.get()), common_name_);
   std::string names;
   const auto add = [&names](const char* kind, const std::vector<std::string>& list) {
@@ -105,8 +111,9 @@ TestCertificate TestCa::issue(const TestCertificateOptions& options) const {
   if (!names.empty()) add_extension(certificate.get(), NID_subject_alt_name, names);
   add_extension(certificate.get(), NID_ext_key_usage, "serverAuth,clientAuth");
   require(X509_sign(certificate.get(), keys_->key.get(), EVP_sha256()) > 0, "sign");
-  return {pem_of([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate.get()); }),
-          pem_of([&](BIO* bio) { return PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr); })};
+  return {pem_of([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate.get()); }), pem_of([&](BIO* bio) {
+            return PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+          })};
 }
 
 std::string TestCa::revoke(const std::vector<TestCertificate>& certificates) const {

@@ -34,7 +34,8 @@ class FedBody final : public Body {
     return Error{state_->ended ? Errc::eof : Errc::would_block};
   }
   Task<Result<void>> readable() override {
-    while (state_->bytes.empty() && !state_->ended && state_->broken == Errc::ok && state_->canceled == Errc::ok) co_await state_->changed.wait();
+    while (state_->bytes.empty() && !state_->ended && state_->broken == Errc::ok && state_->canceled == Errc::ok)
+      co_await state_->changed.wait();
     co_return Result<void>();
   }
   HeaderMap* trailers() override { return state_->trailers; }

@@ -6,7 +6,8 @@ namespace clew {
 namespace {
 
 std::shared_ptr<const FilterFactory> istio_alpn() {
-  return make_alpn("istio.alpn", {{"istio-http/1.0"}, {"istio-http/1.1", "istio", "http/1.1"}, {"istio-h2", "istio", "h2"}});
+  return make_alpn("istio.alpn",
+                   {{"istio-http/1.0"}, {"istio-http/1.1", "istio", "http/1.1"}, {"istio-h2", "istio", "h2"}});
 }
 
 Cluster cluster(UpstreamHttpOptions::Protocol protocol) {

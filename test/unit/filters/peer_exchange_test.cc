@@ -34,7 +34,8 @@ google::protobuf::Struct from_json(const std::string& json) {
 }
 
 TEST_CASE("peer metadata: what is told of the node, in one order", "[filters]") {
-  set_local_node(node(R"({"NAME": "a-1", "NAMESPACE": "shop", "WORKLOAD_NAME": "a", "CLUSTER_ID": "c1", "MESH_ID": "secret",
+  set_local_node(
+      node(R"({"NAME": "a-1", "NAMESPACE": "shop", "WORKLOAD_NAME": "a", "CLUSTER_ID": "c1", "MESH_ID": "secret",
     "OWNER": "kubernetes://apis/apps/v1/namespaces/shop/deployments/a",
     "LABELS": {"version": "v1", "app": "a", "service.istio.io/canonical-name": "a", "service.istio.io/canonical-revision": "v1",
                "team": "x", "other": "y"}})"));

@@ -80,13 +80,19 @@ TEST_CASE("registry: accepted, nothing to do", "[filters]") {
   CHECK(accepted(stats::PluginConfig()));
   CHECK(accepted(envoy::extensions::filters::http::grpc_stats::v3::FilterConfig()));
   CHECK(registry().network_filter("istio.stats", stats::PluginConfig()).has_value());
-  CHECK(registry().network_filter("mongo", envoy::extensions::filters::network::mongo_proxy::v3::MongoProxy()).has_value());
+  CHECK(registry()
+            .network_filter("mongo", envoy::extensions::filters::network::mongo_proxy::v3::MongoProxy())
+            .has_value());
 }
 
 TEST_CASE("registry: what is not enforced is refused by name", "[filters]") {
-  const auto refusal = [](const google::protobuf::Message& config) { return registry().http_filter("x", config).error().message; };
-  CHECK(refusal(envoy::extensions::filters::http::rbac::v3::RBAC()) == "HTTP filter envoy.extensions.filters.http.rbac.v3.RBAC is not supported");
-  CHECK_FALSE(registry().http_filter("x", envoy::extensions::filters::http::jwt_authn::v3::JwtAuthentication()).has_value());
+  const auto refusal = [](const google::protobuf::Message& config) {
+    return registry().http_filter("x", config).error().message;
+  };
+  CHECK(refusal(envoy::extensions::filters::http::rbac::v3::RBAC()) ==
+        "HTTP filter envoy.extensions.filters.http.rbac.v3.RBAC is not supported");
+  CHECK_FALSE(
+      registry().http_filter("x", envoy::extensions::filters::http::jwt_authn::v3::JwtAuthentication()).has_value());
   CHECK_FALSE(registry().http_filter("x", envoy::extensions::filters::http::lua::v3::Lua()).has_value());
   CHECK_FALSE(registry().network_filter("x", envoy::extensions::filters::http::lua::v3::Lua()).has_value());
   CHECK_FALSE(registry().route_config("x", envoy::extensions::filters::http::lua::v3::LuaPerRoute()).has_value());

@@ -74,7 +74,8 @@ TEST_CASE("the node is sent as it stands, with the user agent that tools look fo
 }
 
 TEST_CASE("YAML says the same as JSON, in either spelling of names") {
-  const auto json = parse(with(R"("admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 15000}}},
+  const auto json =
+      parse(with(R"("admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 15000}}},
                                  "statsFlushInterval": "2s")"));
   const auto yaml = parse(
       "node:\n  id: \"sidecar~1.2.3.4~a.b~b.svc\"\n  cluster: a.b\n"
@@ -86,7 +87,8 @@ TEST_CASE("YAML says the same as JSON, in either spelling of names") {
 }
 
 TEST_CASE("YAML: quoted scalars stay text, anchors are followed within a bound") {
-  const auto yaml = parse("node: {id: &x \"1\", cluster: *x, metadata: {A: \"true\", B: true, C: 1.5, D: \"x: y\", E: ~}}\n");
+  const auto yaml =
+      parse("node: {id: &x \"1\", cluster: *x, metadata: {A: \"true\", B: true, C: 1.5, D: \"x: y\", E: ~}}\n");
   REQUIRE(yaml.has_value());
   CHECK(yaml->node.cluster == "1");
   envoy::config::core::v3::Node sent;
@@ -109,8 +111,9 @@ TEST_CASE("YAML: quoted scalars stay text, anchors are followed within a bound")
 }
 
 TEST_CASE("--config-yaml is merged: scalars overwrite, lists grow") {
-  const auto merged = parse(with(R"("stats_config": {"stats_tags": [{"tag_name": "a", "regex": "(a(b))."}]}, "stats_flush_interval": "5s")"),
-                            R"({"node": {"cluster": "other"}, "stats_flush_interval": "1s",
+  const auto merged = parse(
+      with(R"("stats_config": {"stats_tags": [{"tag_name": "a", "regex": "(a(b))."}]}, "stats_flush_interval": "5s")"),
+      R"({"node": {"cluster": "other"}, "stats_flush_interval": "1s",
                                 "stats_config": {"stats_tags": [{"tag_name": "c", "regex": "(c(d))."}]}})");
   REQUIRE(merged.has_value());
   CHECK(merged->node.cluster == "other");
@@ -148,25 +151,33 @@ TEST_CASE("what is wrong is said in one sentence with its place") {
        "bootstrap: admin.address.socket_address.address: «nowhere» is no IP address"},
       {with(R"("admin": {"address": {"socket_address": {"address": "1.2.3.4", "port_value": 99999}}})"),
        "bootstrap: admin.address.socket_address.port_value: 99999 is no port"},
-      {with(R"("dynamic_resources": {"lds_config": {"path": "x"}})"), "bootstrap: dynamic_resources.lds_config.path: is not supported"},
-      {with(R"("dynamic_resources": {"lds_config": {"ads": {}}})"), "bootstrap: dynamic_resources.ads_config: is missing"},
+      {with(R"("dynamic_resources": {"lds_config": {"path": "x"}})"),
+       "bootstrap: dynamic_resources.lds_config.path: is not supported"},
+      {with(R"("dynamic_resources": {"lds_config": {"ads": {}}})"),
+       "bootstrap: dynamic_resources.ads_config: is missing"},
       {with(R"("dynamic_resources": {"ads_config": {"api_type": "REST"}})"),
        "bootstrap: dynamic_resources.ads_config.api_type: REST is not supported"},
       {with(R"("dynamic_resources": {"ads_config": {"api_type": "GRPC"}})"),
        "bootstrap: dynamic_resources.ads_config.grpc_services: must be one envoy_grpc service with a cluster_name"},
-      {with(R"("dynamic_resources": {"ads_config": {"api_type": "GRPC", "grpc_services": [{"envoy_grpc": {"cluster_name": "x"}}]}})"),
-       "bootstrap: dynamic_resources.ads_config.grpc_services[0].envoy_grpc.cluster_name: «x» is not among static_resources.clusters"},
-      {with(R"("stats_config": {"stats_tags": [{"tag_name": "a", "regex": "(a(b"}]})"), "bootstrap: stats_config.stats_tags[0].regex: "},
+      {with(
+           R"("dynamic_resources": {"ads_config": {"api_type": "GRPC", "grpc_services": [{"envoy_grpc": {"cluster_name": "x"}}]}})"),
+       "bootstrap: dynamic_resources.ads_config.grpc_services[0].envoy_grpc.cluster_name: «x» is not among "
+       "static_resources.clusters"},
+      {with(R"("stats_config": {"stats_tags": [{"tag_name": "a", "regex": "(a(b"}]})"),
+       "bootstrap: stats_config.stats_tags[0].regex: "},
       {with(R"("stats_config": {"stats_tags": [{"tag_name": "a", "regex": "ab"}]})"),
        "bootstrap: stats_config.stats_tags[0].regex: has no group"},
-      {with(R"("stats_config": {"stats_matcher": {"inclusion_list": {"patterns": [{"prefix": "a"}, {"safe_regex": {"regex": "("}}]}}})"),
-       "bootstrap: stats_config.stats_matcher.inclusion_list.patterns[1].safe_regex.regex: «(» is no regular expression"},
+      {with(
+           R"("stats_config": {"stats_matcher": {"inclusion_list": {"patterns": [{"prefix": "a"}, {"safe_regex": {"regex": "("}}]}}})"),
+       "bootstrap: stats_config.stats_matcher.inclusion_list.patterns[1].safe_regex.regex: «(» is no regular "
+       "expression"},
       {with(R"("stats_config": {"histogram_bucket_settings": [{"match": {"prefix": "x"}, "buckets": [0, 1]}]})"),
        "bootstrap: stats_config.histogram_bucket_settings[0].buckets: must be 1 to 1000 numbers above 0"},
       {with(R"("stats_flush_interval": "0s")"), "bootstrap: stats_flush_interval: must be between 1 ms and 5 min"},
       {with(R"("layered_runtime": {"layers": [{"name": "a", "rtds_layer": {}}]})"),
        "bootstrap: layered_runtime.layers[0].rtds_layer: is not supported: only static layers are read"},
-      {with(R"("layered_runtime": {"layers": [{"name": "a", "static_layer": {"re2.max_program_size.error_level": "lots"}}]})"),
+      {with(
+           R"("layered_runtime": {"layers": [{"name": "a", "static_layer": {"re2.max_program_size.error_level": "lots"}}]})"),
        "bootstrap: layered_runtime: re2.max_program_size.error_level: «lots» is no number"},
       {with(R"("application_log_config": {"log_format": {"json_format": {"m": "%v"}}})"),
        "bootstrap: application_log_config.log_format.json_format: «m»: %v would break the JSON, write %j"},
@@ -207,19 +218,28 @@ TEST_CASE("runtime keys are flat, and the last layer wins") {
 
 TEST_CASE("the overload manager's limit of connections, in either form of Any") {
   const auto limit = [](const char* config) {
-    const auto bootstrap = parse(with(std::string(R"("overload_manager": {"resource_monitors": [{"name": "c", "typed_config": )") + config + "}]}"));
+    const auto bootstrap = parse(with(
+        std::string(R"("overload_manager": {"resource_monitors": [{"name": "c", "typed_config": )") + config + "}]}"));
     return bootstrap ? std::to_string(bootstrap->max_downstream_connections) : bootstrap.error().message;
   };
-  CHECK(limit(R"({"@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+  CHECK(
+      limit(
+          R"({"@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
                   "max_active_downstream_connections": 5})") == "5");
-  CHECK(limit(R"({"@type": "type.googleapis.com/udpa.type.v1.TypedStruct", "value": {"max_active_downstream_connections": 6}, "type_url":
-                  "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"})") == "6");
-  CHECK(limit(R"({"@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"})") ==
-        "bootstrap: overload_manager.resource_monitors[0].max_active_downstream_connections: must be above 0");
+  CHECK(
+      limit(
+          R"({"@type": "type.googleapis.com/udpa.type.v1.TypedStruct", "value": {"max_active_downstream_connections": 6}, "type_url":
+                  "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"})") ==
+      "6");
+  CHECK(
+      limit(
+          R"({"@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"})") ==
+      "bootstrap: overload_manager.resource_monitors[0].max_active_downstream_connections: must be above 0");
 }
 
 TEST_CASE("what nothing comes of is accepted with a warning") {
-  const auto bootstrap = parse(with(R"("stats_sinks": [{"name": "envoy.stat_sinks.statsd"}], "deferred_stat_options": {})"));
+  const auto bootstrap =
+      parse(with(R"("stats_sinks": [{"name": "envoy.stat_sinks.statsd"}], "deferred_stat_options": {})"));
   REQUIRE(bootstrap.has_value());
   REQUIRE(bootstrap->warnings.size() == 1);
   CHECK(bootstrap->warnings[0] == "stats_sinks: statistics are served, not pushed");

@@ -13,10 +13,11 @@ std::string problem(const Arguments& arguments) {
 }
 
 TEST_CASE("the agent's command line") {
-  const auto parsed = parse_command_line({"-c", "etc/istio/proxy/envoy-rev.json", "--drain-time-s", "45", "--drain-strategy", "immediate",
-                                          "--local-address-ip-version", "v4", "--file-flush-interval-msec", "1000", "--disable-hot-restart",
-                                          "--allow-unknown-static-fields", "-l", "warning", "--component-log-level", "misc:error,upstream:debug",
-                                          "--skip-deprecated-logs", "--concurrency", "2"});
+  const auto parsed = parse_command_line({"-c", "etc/istio/proxy/envoy-rev.json", "--drain-time-s", "45",
+                                          "--drain-strategy", "immediate", "--local-address-ip-version", "v4",
+                                          "--file-flush-interval-msec", "1000", "--disable-hot-restart",
+                                          "--allow-unknown-static-fields", "-l", "warning", "--component-log-level",
+                                          "misc:error,upstream:debug", "--skip-deprecated-logs", "--concurrency", "2"});
   REQUIRE_FALSE(parsed.exit_code);
   const CommandLine& options = parsed.options;
   CHECK(options.config_path == "etc/istio/proxy/envoy-rev.json");
@@ -36,8 +37,8 @@ TEST_CASE("the agent's command line") {
 }
 
 TEST_CASE("both ways to write a value, and an override that looks like a flag") {
-  const auto parsed = parse_command_line({"--config-path=a.json", "--concurrency=0", "--config-yaml", "{\"node\": {\"id\": \"-c\"}}", "--drain-time-s=7",
-                                          "--mode", "validate"});
+  const auto parsed = parse_command_line({"--config-path=a.json", "--concurrency=0", "--config-yaml",
+                                          "{\"node\": {\"id\": \"-c\"}}", "--drain-time-s=7", "--mode", "validate"});
   REQUIRE_FALSE(parsed.exit_code);
   CHECK(parsed.options.config_path == "a.json");
   CHECK_FALSE(parsed.options.concurrency);
@@ -47,14 +48,16 @@ TEST_CASE("both ways to write a value, and an override that looks like a flag") 
 }
 
 TEST_CASE("what Envoy knows and clew has no use for takes its value along") {
-  const auto parsed = parse_command_line({"-c", "x", "--base-id-path", "p", "--enable-core-dump", "--max-stats=5", "--restart-epoch", "0", "--base-id", "3"});
+  const auto parsed = parse_command_line({"-c", "x", "--base-id-path", "p", "--enable-core-dump", "--max-stats=5",
+                                          "--restart-epoch", "0", "--base-id", "3"});
   REQUIRE_FALSE(parsed.exit_code);
   CHECK(parsed.options.warnings.empty());
   CHECK(parsed.options.restart_epoch == "0");
 }
 
 TEST_CASE("an unknown flag or component is a warning") {
-  const auto parsed = parse_command_line({"-c", "x", "--from-next-year", "--component-log-level", "nonsense,a:loud,b:info"});
+  const auto parsed =
+      parse_command_line({"-c", "x", "--from-next-year", "--component-log-level", "nonsense,a:loud,b:info"});
   REQUIRE_FALSE(parsed.exit_code);
   CHECK(parsed.options.warnings.size() == 3);
   REQUIRE(parsed.options.component_log_levels.size() == 1);

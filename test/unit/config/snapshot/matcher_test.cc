@@ -13,8 +13,10 @@ StringMatcher string_matcher(StringMatcher::Kind kind, std::string text, bool ig
   StringMatcher out;
   out.kind = kind;
   out.ignore_case = ignore_case;
-  if (kind == StringMatcher::Kind::regex) out.regex = Regex::compile(text);
-  else out.text = std::move(text);
+  if (kind == StringMatcher::Kind::regex)
+    out.regex = Regex::compile(text);
+  else
+    out.text = std::move(text);
   return out;
 }
 
@@ -43,8 +45,12 @@ TEST_CASE("a regex matches the whole text, bytes and not characters") {
   CHECK(regex.full_match("abc"));
   CHECK_FALSE(regex.full_match("abcd"));
   CHECK_FALSE(regex.full_match("xabc"));
-  CHECK(regex.full_match("a\xff" "c"));
-  CHECK_FALSE(regex.full_match("a\xc3\xbc" "c"));
+  CHECK(
+      regex.full_match("a\xff"
+                       "c"));
+  CHECK_FALSE(
+      regex.full_match("a\xc3\xbc"
+                       "c"));
   CHECK_FALSE(regex.full_match("a\nc"));
   CHECK(Regex::compile("")->full_match(""));
   CHECK(regex.search("xabcx"));
@@ -100,7 +106,9 @@ TEST_CASE("presence") {
 }
 
 TEST_CASE("ranges take whole numbers only") {
-  const auto in = [](const char* value, bool invert = false) { return header(HeaderMatcher::Range{-5, 10}, invert).matches(value); };
+  const auto in = [](const char* value, bool invert = false) {
+    return header(HeaderMatcher::Range{-5, 10}, invert).matches(value);
+  };
   CHECK(in("-5"));
   CHECK(in("9"));
   CHECK(in(" 7 "));

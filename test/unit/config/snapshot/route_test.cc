@@ -46,7 +46,8 @@ TEST_CASE("no host in a request finds a table's only default, or nothing") {
 }
 
 TEST_CASE("hosts are found in Envoy's order, whatever the table's") {
-  RouteTable routes = table({{"*"}, {"*.com"}, {"*-bar.baz.com"}, {"*.baz.com"}, {"foo.*"}, {"foo.b.*"}, {"Foo.baz.com"}});
+  RouteTable routes =
+      table({{"*"}, {"*.com"}, {"*-bar.baz.com"}, {"*.baz.com"}, {"foo.*"}, {"foo.b.*"}, {"Foo.baz.com"}});
   REQUIRE_FALSE(routes.finish());
   CHECK(found(routes, "foo.baz.com") == "Foo.baz.com");
   CHECK(found(routes, "FOO.BAZ.COM") == "Foo.baz.com");

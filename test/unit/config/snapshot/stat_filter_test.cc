@@ -9,8 +9,10 @@ namespace {
 StringMatcher pattern(StringMatcher::Kind kind, const char* text) {
   StringMatcher out;
   out.kind = kind;
-  if (kind == StringMatcher::Kind::regex) out.regex = Regex::compile(text);
-  else out.text = text;
+  if (kind == StringMatcher::Kind::regex)
+    out.regex = Regex::compile(text);
+  else
+    out.text = text;
   return out;
 }
 

@@ -27,7 +27,8 @@ struct Captured {
 };
 
 template <class T>
-void keep(Captured& all, const std::string& name, Decoded<std::shared_ptr<const T>> value, std::map<std::string, std::shared_ptr<const T>>& into) {
+void keep(Captured& all, const std::string& name, Decoded<std::shared_ptr<const T>> value,
+          std::map<std::string, std::shared_ptr<const T>>& into) {
   if (value)
     into.emplace(name, *value);  // the server's stands where both have one
   else
@@ -184,7 +185,8 @@ TEST_CASE("equal contexts are one, and a chain that did not change is the same o
   const auto after = decode_listener(message, second, before->get());
   REQUIRE(after.has_value());
   REQUIRE((*after)->chains.size() == (*before)->chains.size());
-  for (std::size_t i = 0; i < (*after)->chains.size(); ++i) CHECK(((*after)->chains[i] == (*before)->chains[i]) == (i != 1));
+  for (std::size_t i = 0; i < (*after)->chains.size(); ++i)
+    CHECK(((*after)->chains[i] == (*before)->chains[i]) == (i != 1));
   CHECK(first.secrets == second.secrets);
   CHECK(first.rds_names == second.rds_names);
 }

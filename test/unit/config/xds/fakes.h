@@ -48,14 +48,16 @@ struct FakeRouteConfig final : FilterRouteConfig {
 /// Takes every filter that passed the field table; the value is the config itself.
 class FakeFilters final : public FilterRegistry {
  public:
-  Decoded<std::shared_ptr<const FilterFactory>> http_filter(std::string_view name, const google::protobuf::Message& config) const override {
+  Decoded<std::shared_ptr<const FilterFactory>> http_filter(std::string_view name,
+                                                            const google::protobuf::Message& config) const override {
     return std::make_shared<const FakeFilter>(text(name, config));
   }
-  Decoded<std::shared_ptr<const NetworkFilterFactory>> network_filter(std::string_view name,
-                                                                      const google::protobuf::Message& config) const override {
+  Decoded<std::shared_ptr<const NetworkFilterFactory>> network_filter(
+      std::string_view name, const google::protobuf::Message& config) const override {
     return std::make_shared<const FakeNetworkFilter>(text(name, config));
   }
-  Decoded<std::shared_ptr<const FilterRouteConfig>> route_config(std::string_view name, const google::protobuf::Message& config) const override {
+  Decoded<std::shared_ptr<const FilterRouteConfig>> route_config(
+      std::string_view name, const google::protobuf::Message& config) const override {
     return std::make_shared<const FakeRouteConfig>(text(name, config));
   }
 

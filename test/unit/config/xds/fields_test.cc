@@ -1,5 +1,5 @@
-// Each honoured field of the table does something: the resources in test/data/fields set all of them, and a resource without
-// one of them, or with another value, becomes another snapshot value or is refused.
+// Each honoured field of the table does something: the resources in test/data/fields set all of them, and a resource
+// without one of them, or with another value, becomes another snapshot value or is refused.
 #include "test/unit/config/xds/fakes.h"
 #include "test/unit/config/xds/print.h"
 
@@ -36,14 +36,20 @@ std::string outcome(const Message& message) {
   const auto text = [&](const auto& decoded) {
     if (!decoded) return "refused: " + decoded.error().message;
     std::string out = test::print(**decoded);
-    for (const auto& secret : context.secrets) out += secret.name + secret.sds_cluster + (secret.waits_forever ? "!" : "");
+    for (const auto& secret : context.secrets)
+      out += secret.name + secret.sds_cluster + (secret.waits_forever ? "!" : "");
     return out;
   };
-  if (const auto* m = dynamic_cast<const envoy::config::cluster::v3::Cluster*>(&message)) return text(decode_cluster(*m, context));
-  if (const auto* m = dynamic_cast<const envoy::config::listener::v3::Listener*>(&message)) return text(decode_listener(*m, context, nullptr));
-  if (const auto* m = dynamic_cast<const envoy::config::route::v3::RouteConfiguration*>(&message)) return text(decode_route_table(*m, context));
-  if (const auto* m = dynamic_cast<const envoy::config::endpoint::v3::ClusterLoadAssignment*>(&message)) return text(decode_endpoints(*m));
-  if (const auto* m = dynamic_cast<const envoy::extensions::transport_sockets::tls::v3::Secret*>(&message)) return text(decode_secret(*m));
+  if (const auto* m = dynamic_cast<const envoy::config::cluster::v3::Cluster*>(&message))
+    return text(decode_cluster(*m, context));
+  if (const auto* m = dynamic_cast<const envoy::config::listener::v3::Listener*>(&message))
+    return text(decode_listener(*m, context, nullptr));
+  if (const auto* m = dynamic_cast<const envoy::config::route::v3::RouteConfiguration*>(&message))
+    return text(decode_route_table(*m, context));
+  if (const auto* m = dynamic_cast<const envoy::config::endpoint::v3::ClusterLoadAssignment*>(&message))
+    return text(decode_endpoints(*m));
+  if (const auto* m = dynamic_cast<const envoy::extensions::transport_sockets::tls::v3::Secret*>(&message))
+    return text(decode_secret(*m));
   if (dynamic_cast<const envoy::config::bootstrap::v3::Bootstrap*>(&message)) {
     auto decoded = parse_bootstrap({"x", to_json(message), {}}, CommandLine());
     return decoded ? test::print(*decoded) : "refused: " + decoded.error().message;
@@ -67,7 +73,9 @@ std::map<std::string, const FieldRow*> rows() {
   return out;
 }
 
-bool plain(const pb::Descriptor& type) { return type.full_name().starts_with("google.protobuf.") && type.full_name() != "google.protobuf.Any"; }
+bool plain(const pb::Descriptor& type) {
+  return type.full_name().starts_with("google.protobuf.") && type.full_name() != "google.protobuf.Any";
+}
 
 class Prober {
  public:
@@ -119,12 +127,12 @@ class Prober {
   static void change(Message& node, const FieldDescriptor& field, int step) {
     const auto& reflection = *node.GetReflection();
     switch (field.cpp_type()) {
-      case FieldDescriptor::CPPTYPE_BOOL:
-        return reflection.SetBool(&node, &field, !reflection.GetBool(node, &field));
+      case FieldDescriptor::CPPTYPE_BOOL: return reflection.SetBool(&node, &field, !reflection.GetBool(node, &field));
       case FieldDescriptor::CPPTYPE_STRING:
         return reflection.SetString(&node, &field, reflection.GetString(node, &field) + "z");
       case FieldDescriptor::CPPTYPE_UINT32:
-        return reflection.SetUInt32(&node, &field, step == 3 ? 1 : reflection.GetUInt32(node, &field) + static_cast<std::uint32_t>(step));
+        return reflection.SetUInt32(
+            &node, &field, step == 3 ? 1 : reflection.GetUInt32(node, &field) + static_cast<std::uint32_t>(step));
       case FieldDescriptor::CPPTYPE_INT64:
         return reflection.SetInt64(&node, &field, reflection.GetInt64(node, &field) + step);
       case FieldDescriptor::CPPTYPE_ENUM: {
@@ -138,8 +146,7 @@ class Prober {
         if (plain(*inner.GetDescriptor()) && value && !value->is_repeated()) change(inner, *value, step);
         return;
       }
-      default:
-        return;
+      default: return;
     }
   }
 
@@ -150,7 +157,8 @@ class Prober {
       Message& child = *reflection.MutableRepeatedMessage(&node, &field, i);
       if (!field.is_map()) {
         probe(child, evaluate);
-      } else if (const auto* value = field.message_type()->map_value(); value->message_type() && !plain(*value->message_type())) {
+      } else if (const auto* value = field.message_type()->map_value();
+                 value->message_type() && !plain(*value->message_type())) {
         probe(*child.GetReflection()->MutableMessage(&child, value), [&] {
           reflection.MutableRepeatedMessage(&node, &field, i);  // tells the map that its entries changed
           return evaluate();
@@ -170,8 +178,8 @@ bool default_alone(const std::string& key, const FieldRow& row) {
 
 /// Messages of filters, which have tests of their own, and one that is refused where it stands.
 bool elsewhere(const std::string& key) {
-  for (const char* part : {".filters.http.fault.", ".filters.common.fault.", "CorsPolicy.", "RuntimeFractionalPercent.", ".FractionalPercent.",
-                           "RouteAction.RequestMirrorPolicy."})
+  for (const char* part : {".filters.http.fault.", ".filters.common.fault.", "CorsPolicy.", "RuntimeFractionalPercent.",
+                           ".FractionalPercent.", "RouteAction.RequestMirrorPolicy."})
     if (key.find(part) != std::string::npos) return true;
   return false;
 }
@@ -218,15 +226,17 @@ TEST_CASE("every honoured field is honoured") {
   }
   REQUIRE(resources > 10);
   for (const auto& [key, row] : rows()) {
-    if (row->support != Support::honoured || key.ends_with("*") || key.starts_with("envoy.config.core.v3.Metadata.")) continue;
+    if (row->support != Support::honoured || key.ends_with("*") || key.starts_with("envoy.config.core.v3.Metadata."))
+      continue;
     if (elsewhere(key) || default_alone(key, *row)) continue;
     INFO(key);
     if (without_value.contains(key)) {
       CHECK(prober.seen.contains(key));
       CHECK_FALSE(prober.effective.contains(key));
     } else {
-      CHECK((prober.effective.contains(key) ? "honoured" : prober.seen.contains(key) ? "without effect" : "in no resource of test/data/fields") ==
-            std::string("honoured"));
+      CHECK((prober.effective.contains(key) ? "honoured"
+             : prober.seen.contains(key)    ? "without effect"
+                                            : "in no resource of test/data/fields") == std::string("honoured"));
     }
   }
 }
@@ -261,24 +271,29 @@ TEST_CASE("a field that the table does not know is refused, however it comes") {
   // A message type without rows, deep inside.
   envoy::config::cluster::v3::Cluster cluster;
   cluster.set_name("c");
-  cluster.mutable_upstream_connection_options()->mutable_tcp_keepalive()->GetReflection()->MutableUnknownFields(
-      cluster.mutable_upstream_connection_options()->mutable_tcp_keepalive())->AddVarint(999, 1);
+  cluster.mutable_upstream_connection_options()
+      ->mutable_tcp_keepalive()
+      ->GetReflection()
+      ->MutableUnknownFields(cluster.mutable_upstream_connection_options()->mutable_tcp_keepalive())
+      ->AddVarint(999, 1);
   CHECK(outcome(cluster) ==
-        "refused: cluster c: upstream_connection_options.tcp_keepalive: field number 999 of envoy.config.core.v3.TcpKeepalive is not known");
+        "refused: cluster c: upstream_connection_options.tcp_keepalive: field number 999 of "
+        "envoy.config.core.v3.TcpKeepalive is not known");
 }
 
 TEST_CASE("every field of the resources' own messages is in the table") {
   // So that a reader finds an answer for each; deeper messages may be missing where their field is refused.
   const auto table = rows();
-  for (const char* name : {"envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener", "envoy.config.listener.v3.FilterChain",
-                           "envoy.config.route.v3.RouteConfiguration", "envoy.config.route.v3.VirtualHost", "envoy.config.route.v3.Route",
-                           "envoy.config.route.v3.RouteMatch", "envoy.config.route.v3.RouteAction", "envoy.config.route.v3.RetryPolicy",
-                           "envoy.config.endpoint.v3.LbEndpoint", "envoy.config.endpoint.v3.LocalityLbEndpoints",
-                           "envoy.config.bootstrap.v3.Bootstrap",
-                           "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                           "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-                           "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext",
-                           "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext"}) {
+  for (const char* name :
+       {"envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener", "envoy.config.listener.v3.FilterChain",
+        "envoy.config.route.v3.RouteConfiguration", "envoy.config.route.v3.VirtualHost", "envoy.config.route.v3.Route",
+        "envoy.config.route.v3.RouteMatch", "envoy.config.route.v3.RouteAction", "envoy.config.route.v3.RetryPolicy",
+        "envoy.config.endpoint.v3.LbEndpoint", "envoy.config.endpoint.v3.LocalityLbEndpoints",
+        "envoy.config.bootstrap.v3.Bootstrap",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext",
+        "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext"}) {
     const auto* type = find_message(name);
     REQUIRE(type);
     for (int i = 0; i < type->field_count(); ++i) {

@@ -16,9 +16,10 @@ TEST_CASE("names as in the .proto, enums as words, durations as text, defaults l
   cluster.set_type(Cluster::STRICT_DNS);
   cluster.mutable_connect_timeout()->set_seconds(10);
   cluster.mutable_ring_hash_lb_config()->mutable_minimum_ring_size()->set_value(7);
-  CHECK(to_json(cluster) ==
-        "{\n \"name\": \"c\",\n \"type\": \"STRICT_DNS\",\n \"connect_timeout\": \"10s\",\n \"ring_hash_lb_config\": {\n"
-        "  \"minimum_ring_size\": \"7\"\n }\n}\n");
+  CHECK(
+      to_json(cluster) ==
+      "{\n \"name\": \"c\",\n \"type\": \"STRICT_DNS\",\n \"connect_timeout\": \"10s\",\n \"ring_hash_lb_config\": {\n"
+      "  \"minimum_ring_size\": \"7\"\n }\n}\n");
   CHECK(to_json(cluster, {.pretty = false}) ==
         R"({"name":"c","type":"STRICT_DNS","connect_timeout":"10s","ring_hash_lb_config":{"minimum_ring_size":"7"}})");
 }
@@ -42,7 +43,8 @@ TEST_CASE("an Any that cannot be read is shown as bytes, and the rest around it"
 
 TEST_CASE("TypedStruct of both kinds becomes the message that it names") {
   for (const char* kind : {"udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"}) {
-    const auto any = test::parse<google::protobuf::Any>(std::string(R"({"@type": "type.googleapis.com/)") + kind +
+    const auto any = test::parse<google::protobuf::Any>(
+        std::string(R"({"@type": "type.googleapis.com/)") + kind +
         R"(", "type_url": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "value": {"name": "x", "altStatName": "y"}})");
     CHECK(inner_type_url(any) == "type.googleapis.com/envoy.config.cluster.v3.Cluster");
     const auto message = unpack(any);
@@ -60,7 +62,8 @@ TEST_CASE("types by URL") {
   CHECK(find_message("envoy.config.cluster.v3.Cluster"));
   CHECK_FALSE(find_message("type.googleapis.com/no.such.Type"));
   CHECK_FALSE(new_message(""));
-  for (const char* type : {"stats.PluginConfig", "io.istio.http.peer_metadata.Config", "envoy.tcp.metadataexchange.config.MetadataExchange",
+  for (const char* type : {"stats.PluginConfig", "io.istio.http.peer_metadata.Config",
+                           "envoy.tcp.metadataexchange.config.MetadataExchange",
                            "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig", "envoy.admin.v3.ConfigDump"})
     CHECK(new_message(type));
 }

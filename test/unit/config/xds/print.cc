@@ -103,8 +103,9 @@ class Printer {
     all(v.ca_secret, v.inline_ca, v.subject_alt_names, v.certificate_hashes, v.spki_hashes, v.crl, v.accept_untrusted);
   }
   void put(const TlsParams& v) {
-    all(v.min_version, v.max_version, v.cipher_suites, v.ecdh_curves, v.alpn, v.certificate_secrets, v.inline_certificates, v.validation,
-        v.require_client_certificate, v.sni, v.auto_sni, v.auto_san_validation, v.max_session_keys);
+    all(v.min_version, v.max_version, v.cipher_suites, v.ecdh_curves, v.alpn, v.certificate_secrets,
+        v.inline_certificates, v.validation, v.require_client_certificate, v.sni, v.auto_sni, v.auto_san_validation,
+        v.max_session_keys);
   }
   void put(const Secret& v) { all(v.name, v.certificate_chain, v.private_key, v.trusted_ca, v.crl); }
 
@@ -119,30 +120,33 @@ class Printer {
     all(v.max_connections, v.max_pending_requests, v.max_requests, v.max_retries, v.retry_budget);
   }
   void put(const OutlierDetection& v) {
-    all(v.consecutive_5xx, v.enforcing_consecutive_5xx, v.consecutive_gateway_failure, v.enforcing_consecutive_gateway_failure,
-        v.consecutive_local_origin_failure, v.enforcing_consecutive_local_origin_failure, v.split_external_local_origin_errors, v.interval,
+    all(v.consecutive_5xx, v.enforcing_consecutive_5xx, v.consecutive_gateway_failure,
+        v.enforcing_consecutive_gateway_failure, v.consecutive_local_origin_failure,
+        v.enforcing_consecutive_local_origin_failure, v.split_external_local_origin_errors, v.interval,
         v.base_ejection_time, v.max_ejection_time, v.max_ejection_percent);
   }
   void put(const TcpKeepalive& v) { all(v.probes, v.time_s, v.interval_s); }
   void put(const UpstreamHttpOptions& v) {
-    all(v.protocol, v.preserve_header_case, v.max_concurrent_streams, v.initial_stream_window, v.initial_connection_window, v.idle_timeout,
-        v.max_connection_duration, v.max_requests_per_connection, v.keepalive_interval, v.keepalive_timeout, v.accept_http_10);
+    all(v.protocol, v.preserve_header_case, v.max_concurrent_streams, v.initial_stream_window,
+        v.initial_connection_window, v.idle_timeout, v.max_connection_duration, v.max_requests_per_connection,
+        v.keepalive_interval, v.keepalive_timeout, v.accept_http_10);
   }
   void put(const TransportSocketMatch& v) { all(v.name, v.match, v.tls); }
   void put(const Cluster& v) {
-    all(v.name, v.alt_stat_name, v.type, v.eds_service_name, v.lb_policy, v.least_request_choice_count, v.ring_min_size, v.ring_max_size,
-        v.maglev_table_size, v.healthy_panic_threshold, v.locality_weighted, v.connect_timeout, v.circuit_breakers, v.outlier_detection,
-        v.tcp_keepalive, v.source_addresses, v.http, v.transport_sockets, v.inline_endpoints, v.original_dst_port_override, v.dns_family,
-        v.dns_refresh_rate, v.respect_dns_ttl, v.istio_service_host, v.istio_service_name, v.istio_service_namespace, v.istio_config,
-        v.alpn_override, v.disable_metadata_exchange, v.external, v.tcp_metadata_exchange, v.added_via_api);
+    all(v.name, v.alt_stat_name, v.type, v.eds_service_name, v.lb_policy, v.least_request_choice_count, v.ring_min_size,
+        v.ring_max_size, v.maglev_table_size, v.healthy_panic_threshold, v.locality_weighted, v.connect_timeout,
+        v.circuit_breakers, v.outlier_detection, v.tcp_keepalive, v.source_addresses, v.http, v.transport_sockets,
+        v.inline_endpoints, v.original_dst_port_override, v.dns_family, v.dns_refresh_rate, v.respect_dns_ttl,
+        v.istio_service_host, v.istio_service_name, v.istio_service_namespace, v.istio_config, v.alpn_override,
+        v.disable_metadata_exchange, v.external, v.tcp_metadata_exchange, v.added_via_api);
   }
 
   // routes
   void put(const HeaderToAdd& v) { all(v.name, v.value, v.action, v.keep_empty); }
   void put(const HeaderMutations& v) { all(v.request_add, v.response_add, v.request_remove, v.response_remove); }
   void put(const RetryPolicy& v) {
-    all(v.on, v.num_retries, v.per_try_timeout, v.per_try_idle_timeout, v.retriable_status_codes, v.retriable_headers, v.base_interval,
-        v.max_interval, v.previous_hosts, v.host_selection_attempts);
+    all(v.on, v.num_retries, v.per_try_timeout, v.per_try_idle_timeout, v.retriable_status_codes, v.retriable_headers,
+        v.base_interval, v.max_interval, v.previous_hosts, v.host_selection_attempts);
   }
   void put(const HashPolicy::Header& v) { all(v.name); }
   void put(const HashPolicy::Cookie& v) { all(v.name, v.ttl, v.path, v.attributes); }
@@ -152,17 +156,22 @@ class Printer {
   void put(const WeightedCluster& v) { all(v.cluster, v.weight, v.headers, v.host_rewrite); }
   void put(const Mirror& v) { all(v.cluster, v.percent, v.suffix_shadow); }
   void put(const ForwardAction& v) {
-    all(v.clusters, v.total_weight, v.cluster_not_found_status, v.timeout, v.idle_timeout, v.max_stream_duration, v.grpc_timeout_max, v.retry,
-        v.prefix_rewrite, v.regex_rewrite, v.regex_substitution, v.host_rewrite, v.append_x_forwarded_host, v.mirrors, v.hash, v.upgrades);
+    all(v.clusters, v.total_weight, v.cluster_not_found_status, v.timeout, v.idle_timeout, v.max_stream_duration,
+        v.grpc_timeout_max, v.retry, v.prefix_rewrite, v.regex_rewrite, v.regex_substitution, v.host_rewrite,
+        v.append_x_forwarded_host, v.mirrors, v.hash, v.upgrades);
   }
-  void put(const RedirectAction& v) { all(v.scheme, v.host, v.path, v.prefix_rewrite, v.https, v.port, v.status, v.strip_query); }
+  void put(const RedirectAction& v) {
+    all(v.scheme, v.host, v.path, v.prefix_rewrite, v.https, v.port, v.status, v.strip_query);
+  }
   void put(const DirectResponse& v) { all(v.status, v.body); }
   void put(const PathMatch& v) { all(v.kind, v.text, v.regex, v.case_sensitive); }
   void put(const Route& v) {
-    all(v.name, v.path, v.headers, v.query, v.action, v.header_mutations, v.decorator_operation, v.istio_config, v.filter_config);
+    all(v.name, v.path, v.headers, v.query, v.action, v.header_mutations, v.decorator_operation, v.istio_config,
+        v.filter_config);
   }
   void put(const VirtualHost& v) {
-    all(v.name, v.domains, v.routes, v.header_mutations, v.include_request_attempt_count, v.require_tls, v.retry, v.filter_config);
+    all(v.name, v.domains, v.routes, v.header_mutations, v.include_request_attempt_count, v.require_tls, v.retry,
+        v.filter_config);
   }
   void put(const RouteTable& v) { all(v.name, v.hosts, v.header_mutations, v.ignore_port_in_host, v.filter_config); }
 
@@ -178,23 +187,26 @@ class Printer {
   void put(const HttpConnectionManager::Tracing& v) { all(v.client_sampling, v.random_sampling, v.overall_sampling); }
   void put(const HttpConnectionManager& v) {
     const auto& d = v.client_cert_details;
-    all(v.stat_prefix, v.codec, v.inline_routes, v.rds_name, v.filters, v.server_name, v.server_header, v.use_remote_address,
-        v.skip_xff_append, v.xff_num_trusted_hops, v.internal_cidrs, v.generate_request_id, v.preserve_external_request_id,
-        v.always_set_request_id_in_response, v.forward_client_cert, d.subject, d.cert, d.chain, d.dns, d.uri, v.normalize_path,
-        v.merge_slashes, v.escaped_slashes, v.strip_port, v.strip_trailing_host_dot, v.upgrades, v.proxy_100_continue,
-        v.append_x_forwarded_port, v.via, v.suppress_envoy_headers);
-    all(v.idle_timeout, v.max_connection_duration, v.max_stream_duration, v.stream_idle_timeout, v.request_timeout, v.request_headers_timeout,
-        v.drain_timeout, v.max_requests_per_connection, v.max_headers_kb, v.max_headers_count, v.headers_with_underscores, v.accept_http_10,
-        v.default_host_for_http_10, v.preserve_header_case, v.allow_absolute_url, v.max_concurrent_streams, v.initial_stream_window,
+    all(v.stat_prefix, v.codec, v.inline_routes, v.rds_name, v.filters, v.server_name, v.server_header,
+        v.use_remote_address, v.skip_xff_append, v.xff_num_trusted_hops, v.internal_cidrs, v.generate_request_id,
+        v.preserve_external_request_id, v.always_set_request_id_in_response, v.forward_client_cert, d.subject, d.cert,
+        d.chain, d.dns, d.uri, v.normalize_path, v.merge_slashes, v.escaped_slashes, v.strip_port,
+        v.strip_trailing_host_dot, v.upgrades, v.proxy_100_continue, v.append_x_forwarded_port, v.via,
+        v.suppress_envoy_headers);
+    all(v.idle_timeout, v.max_connection_duration, v.max_stream_duration, v.stream_idle_timeout, v.request_timeout,
+        v.request_headers_timeout, v.drain_timeout, v.max_requests_per_connection, v.max_headers_kb,
+        v.max_headers_count, v.headers_with_underscores, v.accept_http_10, v.default_host_for_http_10,
+        v.preserve_header_case, v.allow_absolute_url, v.max_concurrent_streams, v.initial_stream_window,
         v.initial_connection_window, v.access_logs, v.tracing);
   }
   void put(const TcpProxy::Target& v) { all(v.cluster, v.weight); }
   void put(const TcpProxy& v) {
-    all(v.stat_prefix, v.clusters, v.idle_timeout, v.max_connection_duration, v.hash_source_ip, v.max_connect_attempts, v.access_logs);
+    all(v.stat_prefix, v.clusters, v.idle_timeout, v.max_connection_duration, v.hash_source_ip, v.max_connect_attempts,
+        v.access_logs);
   }
   void put(const FilterChainMatch& v) {
-    all(v.destination_port, v.prefix_ranges, v.server_names, v.transport_protocol, v.application_protocols, v.source_prefix_ranges,
-        v.source_ports);
+    all(v.destination_port, v.prefix_ranges, v.server_names, v.transport_protocol, v.application_protocols,
+        v.source_prefix_ranges, v.source_ports);
   }
   void put(const FilterChain& v) {
     all(v.name, v.match, v.tls, v.transport_socket_connect_timeout, v.network_filters, v.terminal, v.content);
@@ -207,23 +219,25 @@ class Printer {
   void put(const PortPredicate& v) { put(v.rule); }
   void put(const ListenerFilter& v) { all(v.kind, v.disabled, v.proxy_protocol_optional, v.mark); }
   void put(const Listener& v) {
-    all(v.name, v.address, v.additional_addresses, v.chains, v.default_chain, v.listener_filters, v.listener_filters_timeout,
-        v.continue_on_listener_filters_timeout, v.bind_to_port, v.use_original_dst, v.transparent, v.ignore_global_connection_limit,
-        v.direction, v.connection_buffer_limit, v.access_logs, v.istio_config, v.added_via_api);
+    all(v.name, v.address, v.additional_addresses, v.chains, v.default_chain, v.listener_filters,
+        v.listener_filters_timeout, v.continue_on_listener_filters_timeout, v.bind_to_port, v.use_original_dst,
+        v.transparent, v.ignore_global_connection_limit, v.direction, v.connection_buffer_limit, v.access_logs,
+        v.istio_config, v.added_via_api);
   }
 
   // bootstrap
   void put(const StatsConfig::Tag& v) { all(v.name, v.regex, v.fixed_value); }
   void put(const StatsConfig::Buckets& v) { all(v.match, v.bounds); }
   void put(const StatsConfig& v) {
-    all(v.tags, v.use_all_default_tags, v.matching, v.patterns, v.histogram_buckets, v.flush_interval, v.eviction_interval);
+    all(v.tags, v.use_all_default_tags, v.matching, v.patterns, v.histogram_buckets, v.flush_interval,
+        v.eviction_interval);
   }
   void put(const RuntimeLayer& v) { all(v.name, v.values); }
   void put(const Bootstrap::Ads& v) { all(v.cluster, v.delta); }
   void put(const Bootstrap& v) {
-    all(v.node.id, v.node.cluster, v.node.locality, v.node.metadata, v.node.serialized, v.admin_address, v.admin_access_logs, v.ads,
-        v.watch_listeners, v.watch_clusters, v.stats, v.log_pattern, v.max_downstream_connections, v.runtime_layers, v.regex_max_program_size,
-        v.reject_path_with_fragment);
+    all(v.node.id, v.node.cluster, v.node.locality, v.node.metadata, v.node.serialized, v.admin_address,
+        v.admin_access_logs, v.ads, v.watch_listeners, v.watch_clusters, v.stats, v.log_pattern,
+        v.max_downstream_connections, v.runtime_layers, v.regex_max_program_size, v.reject_path_with_fragment);
   }
 };
 

@@ -6,7 +6,8 @@ using namespace clew;
 
 TEST_CASE("broken encodings are refused") {
   for (const char* text : {"a", "0g", "0x00", "a b"}) CHECK_FALSE(from_hex(text));
-  for (const char* text : {"a", "Zg=", "Zg===", "Z===", "====", "=", "Z g=", "Zm9\n", "Zh==", "Zm9=", "Zm-_", "Zg==Zg=="})
+  for (const char* text :
+       {"a", "Zg=", "Zg===", "Z===", "====", "=", "Z g=", "Zm9\n", "Zh==", "Zm9=", "Zm-_", "Zg==Zg=="})
     CHECK_FALSE(from_base64(text));
   CHECK_FALSE(from_base64("Zm+/", Base64::url));
   for (const char* text : {"%", "%4", "%4g", "abc%"}) CHECK_FALSE(percent_decode(text));
@@ -19,8 +20,12 @@ TEST_CASE("hex") {
 }
 
 TEST_CASE("base64, RFC 4648 section 10") {
-  const std::pair<const char*, const char*> vectors[] = {{"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},
-                                                         {"foo", "Zm9v"},  {"foob", "Zm9vYg=="},  {"fooba", "Zm9vYmE="},
+  const std::pair<const char*, const char*> vectors[] = {{"", ""},
+                                                         {"f", "Zg=="},
+                                                         {"fo", "Zm8="},
+                                                         {"foo", "Zm9v"},
+                                                         {"foob", "Zm9vYg=="},
+                                                         {"fooba", "Zm9vYmE="},
                                                          {"foobar", "Zm9vYmFy"}};
   for (const auto& [plain, coded] : vectors) {
     CHECK(to_base64(plain) == coded);

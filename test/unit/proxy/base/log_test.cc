@@ -68,5 +68,6 @@ TEST_CASE("formats") {
   REQUIRE(log::set_format("%_"));
   CHECK(captured([] { CLEW_LOG(main, error, "a\nb"); }) == "a\\nb\n");
   REQUIRE(log::set_format("%Y-%m-%dT%T.%fZ"));
-  CHECK(captured([] { CLEW_LOG(main, error, "x"); }).size() == std::string_view("2026-11-21T10:00:00.123456Z\n").size());
+  CHECK(captured([] { CLEW_LOG(main, error, "x"); }).size() ==
+        std::string_view("2026-11-21T10:00:00.123456Z\n").size());
 }

@@ -7,7 +7,8 @@
 using namespace clew;
 
 TEST_CASE("what is not a plain decimal number is refused") {
-  for (const char* text : {"", "-1", "+1", " 1", "1 ", "0x1", "1.0", "18446744073709551616", "1e3"}) CHECK_FALSE(parse_uint(text));
+  for (const char* text : {"", "-1", "+1", " 1", "1 ", "0x1", "1.0", "18446744073709551616", "1e3"})
+    CHECK_FALSE(parse_uint(text));
   CHECK(parse_uint("18446744073709551615") == UINT64_MAX);
   CHECK(parse_uint("007") == 7u);
 }

@@ -98,7 +98,8 @@ TEST_CASE("grpc stream: messages both ways, then a status", "[grpc]") {
   CHECK(f.server.authority == "xds-grpc");
   CHECK(f.server.cluster == "xds-grpc");
   using Header = std::pair<std::string, std::string>;
-  CHECK(f.server.headers == std::vector<Header>{{"te", "trailers"}, {"content-type", "application/grpc"}, {"x-m", "1"}});
+  CHECK(f.server.headers ==
+        std::vector<Header>{{"te", "trailers"}, {"content-type", "application/grpc"}, {"x-m", "1"}});
   CHECK(f.server.sent() == std::string("\0\0\0\0\5hello", 10));
   CHECK_FALSE(f.server.request_ended());
   f.server.answer();
@@ -141,7 +142,8 @@ TEST_CASE("grpc stream: answers that are no stream", "[grpc]") {
     code = GrpcCode::unknown;
   }
   SECTION("local reply") {
-    f.server.reply = LocalReply{.status = 503, .body = "no healthy upstream", .details = {}, .headers = {}, .flag = {}, .grpc_status = {}};
+    f.server.reply = LocalReply{
+        .status = 503, .body = "no healthy upstream", .details = {}, .headers = {}, .flag = {}, .grpc_status = {}};
     code = GrpcCode::unavailable;
   }
   SECTION("no status at the end") {
@@ -176,8 +178,8 @@ TEST_CASE("grpc stream: answers that are no stream", "[grpc]") {
 TEST_CASE("grpc stream: its time is over", "[grpc]") {
   Fixture f(std::chrono::seconds(2));
   auto got = f.t.start(f.stream->receive());
-  CHECK(std::find(f.server.headers.begin(), f.server.headers.end(), std::pair<std::string, std::string>("grpc-timeout", "2000000u")) !=
-        f.server.headers.end());
+  CHECK(std::find(f.server.headers.begin(), f.server.headers.end(),
+                  std::pair<std::string, std::string>("grpc-timeout", "2000000u")) != f.server.headers.end());
   f.t.advance(std::chrono::seconds(3));
   REQUIRE(got.done());
   CHECK(f.stream->status().code == GrpcCode::deadline_exceeded);

@@ -182,7 +182,8 @@ TEST_CASE("h1 client: how answers fail") {
       {"", true, Errc::upstream_closed},
       {"HTTP/1.1 200", true, Errc::upstream_protocol_error},
       {"HTTQ/1.1 200 OK\r\n\r\n", false, Errc::upstream_protocol_error},
-      {"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n", false, Errc::upstream_protocol_error},
+      {"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n", false,
+       Errc::upstream_protocol_error},
       {"HTTP/1.1 101 Switching\r\n\r\n", false, Errc::upstream_protocol_error},
       {"HTTP/1.1 200 OK\r\nx: " + std::string(100000, 'a'), false, Errc::upstream_protocol_error},
   };
@@ -242,7 +243,8 @@ TEST_CASE("h1 client: request bodies") {
   CHECK(kit.ours->writes().size() == 1);
   bytes.append("de");
   REQUIRE(kit.test.run(kit.exchange->send_body(bytes, true)).has_value());
-  CHECK(kit.upstream->receive() == "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+  CHECK(kit.upstream->receive() ==
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
   kit.upstream->send(ok);
   REQUIRE(kit.test.run(kit.exchange->read_head(kit.response)).has_value());
   kit.body();

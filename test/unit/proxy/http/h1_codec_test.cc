@@ -85,8 +85,8 @@ Decoded request(std::string_view bytes, Http1Options options = {}, std::size_t p
   return out;
 }
 
-Decoded response(std::string_view bytes, bool end = false, std::string_view method = "GET", std::string_view upgrade = {},
-                 std::size_t piece = SIZE_MAX) {
+Decoded response(std::string_view bytes, bool end = false, std::string_view method = "GET",
+                 std::string_view upgrade = {}, std::size_t piece = SIZE_MAX) {
   Arena arena;
   RequestHead asked(arena);
   asked.method = method;
@@ -113,8 +113,10 @@ TEST_CASE("h1: heads that are refused") {
   const std::string get = "GET / HTTP/1.1\r\nHost: a\r\n";
   const Case cases[] = {
       // framing that could be read in two ways
-      {post + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", Errc::http_bad_framing, "http1.content_length_and_chunked_not_allowed"},
-      {post + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", Errc::http_bad_framing, "http1.content_length_and_chunked_not_allowed"},
+      {post + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", Errc::http_bad_framing,
+       "http1.content_length_and_chunked_not_allowed"},
+      {post + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", Errc::http_bad_framing,
+       "http1.content_length_and_chunked_not_allowed"},
       {post + "Content-Length: 3\r\nContent-Length: 4\r\n\r\n", Errc::http_bad_framing, "http1.codec_error"},
       {post + "Content-Length: 3\r\nContent-Length: 3\r\n\r\n", Errc::http_bad_framing, "http1.codec_error"},
       {post + "Content-Length: 3, 3\r\n\r\n", Errc::http_bad_framing, "http1.codec_error"},
@@ -126,14 +128,20 @@ TEST_CASE("h1: heads that are refused") {
       {post + "Content-Length: 99999999999999999999\r\n\r\n", Errc::http_bad_framing, "http1.codec_error"},
       // codings
       {post + "Transfer-Encoding: gzip\r\n\r\n", Errc::http_transfer_coding, "http1.invalid_transfer_encoding"},
-      {post + "Transfer-Encoding: gzip, chunked\r\n\r\n", Errc::http_transfer_coding, "http1.invalid_transfer_encoding"},
-      {post + "Transfer-Encoding: chunked, gzip\r\n\r\n", Errc::http_transfer_coding, "http1.invalid_transfer_encoding"},
-      {post + "Transfer-Encoding: chunked, identity\r\n\r\n", Errc::http_transfer_coding, "http1.invalid_transfer_encoding"},
+      {post + "Transfer-Encoding: gzip, chunked\r\n\r\n", Errc::http_transfer_coding,
+       "http1.invalid_transfer_encoding"},
+      {post + "Transfer-Encoding: chunked, gzip\r\n\r\n", Errc::http_transfer_coding,
+       "http1.invalid_transfer_encoding"},
+      {post + "Transfer-Encoding: chunked, identity\r\n\r\n", Errc::http_transfer_coding,
+       "http1.invalid_transfer_encoding"},
       {post + "Transfer-Encoding: xchunked\r\n\r\n", Errc::http_transfer_coding, "http1.invalid_transfer_encoding"},
-      {post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", Errc::http_transfer_coding, "http1.invalid_transfer_encoding"},
+      {post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", Errc::http_transfer_coding,
+       "http1.invalid_transfer_encoding"},
       {post + "Transfer-Encoding: identity\r\n\r\n", Errc::http_transfer_coding, "http1.invalid_transfer_encoding"},
       {post + "Transfer-Encoding:\r\n\r\n", Errc::http_transfer_coding, "http1.invalid_transfer_encoding"},
-      {post + "Transfer-Encoding:\x0b" "chunked\r\n\r\n", Errc::http_bad_message, "http1.codec_error"},
+      {post + "Transfer-Encoding:\x0b"
+              "chunked\r\n\r\n",
+       Errc::http_bad_message, "http1.codec_error"},
       // line ends, white space
       {"GET / HTTP/1.1\nHost: a\n\n", Errc::http_bad_message, "http1.codec_error"},
       {"GET / HTTP/1.1\r\nHost: a\nX-B: c\r\n\r\n", Errc::http_bad_message, "http1.codec_error"},
@@ -145,7 +153,9 @@ TEST_CASE("h1: heads that are refused") {
       {" GET / HTTP/1.1\r\nHost: a\r\n\r\n", Errc::http_bad_message, "http1.codec_error"},
       // names and values
       {get + "X(A: b\r\n\r\n", Errc::http_bad_message, "http1.codec_error"},
-      {get + "X\xe9" "A: b\r\n\r\n", Errc::http_bad_message, "http1.codec_error"},
+      {get + "X\xe9"
+             "A: b\r\n\r\n",
+       Errc::http_bad_message, "http1.codec_error"},
       {get + ": b\r\n\r\n", Errc::http_bad_message, "http1.codec_error"},
       {get + "Xbb\r\n\r\n", Errc::http_bad_message, "http1.codec_error"},
       {get + std::string("X-A: b\0c\r\n\r\n", 12), Errc::http_bad_message, "http1.codec_error"},
@@ -170,16 +180,20 @@ TEST_CASE("h1: heads that are refused") {
       {"GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", Errc::http_bad_message, "http1.invalid_url"},
       {"CONNECT /x HTTP/1.1\r\nHost: a\r\n\r\n", Errc::http_bad_message, "http1.invalid_url"},
       {"CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n", Errc::http_bad_message, "http1.invalid_url"},
-      {"CONNECT a:80 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", Errc::http_bad_message, "http1.body_disallowed"},
-      {"CONNECT a:80 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", Errc::http_transfer_coding, "http1.invalid_transfer_encoding"},
+      {"CONNECT a:80 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", Errc::http_bad_message,
+       "http1.body_disallowed"},
+      {"CONNECT a:80 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", Errc::http_transfer_coding,
+       "http1.invalid_transfer_encoding"},
       {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Errc::http_bad_message, "http1.multiple_host_headers"},
       {"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", Errc::http_bad_message, "http.invalid_authority"},
       {"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", Errc::http_bad_message, "http.invalid_authority"},
       {"GET / HTTP/1.1\r\nHost: a\"<\r\n\r\n", Errc::http_bad_message, "http.invalid_authority"},
       // Connection
-      {get + "Connection: X-Forwarded-For\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n", Errc::http_bad_message, "http1.connection_header_rejected"},
+      {get + "Connection: X-Forwarded-For\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n", Errc::http_bad_message,
+       "http1.connection_header_rejected"},
       {get + "Connection: close, :path\r\n\r\n", Errc::http_bad_message, "http1.connection_header_rejected"},
-      {get + "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\n", Errc::http_bad_message, "http1.body_disallowed"},
+      {get + "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\n", Errc::http_bad_message,
+       "http1.body_disallowed"},
   };
   for (const Case& c : cases) {
     for (const std::size_t piece : {SIZE_MAX, std::size_t(1)}) {
@@ -208,7 +222,9 @@ TEST_CASE("h1: heads that are understood") {
       {"GET http://b.example?q HTTP/1.1\r\nHost: a\r\n\r\n", "GET b.example /?q"},
       {"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS a *"},
       {"CONNECT a:80 HTTP/1.1\r\nHost: b\r\n\r\n", "CONNECT a:80 "},
-      {get + "Connection: X-A, keep-alive, te\r\nX-A: b\r\nKeep-Alive: 5\r\nTE: trailers, gzip\r\nProxy-Connection: x\r\n\r\n", "GET a / | te: trailers"},
+      {get + "Connection: X-A, keep-alive, te\r\nX-A: b\r\nKeep-Alive: 5\r\nTE: trailers, gzip\r\nProxy-Connection: "
+             "x\r\n\r\n",
+       "GET a / | te: trailers"},
       {get + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n", "GET a /"},
       {get + "Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n\r\nraw", "GET a /"},
       {post + "Content-Length: 0003\r\n\r\nabc", "POST a / | content-length: 3"},
@@ -249,7 +265,8 @@ TEST_CASE("h1: heads have bounds") {
   const std::string get = "GET / HTTP/1.1\r\nHost: a\r\n";
   for (const std::size_t piece : {SIZE_MAX, std::size_t(100)}) {
     CHECK(request(get + "X: " + std::string(62000, 'a') + "\r\n\r\n", {}, piece).head == Errc::http_headers_too_large);
-    CHECK(request("GET /" + std::string(62000, 'a') + " HTTP/1.1\r\n\r\n", {}, piece).head == Errc::http_headers_too_large);
+    CHECK(request("GET /" + std::string(62000, 'a') + " HTTP/1.1\r\n\r\n", {}, piece).head ==
+          Errc::http_headers_too_large);
     CHECK(request(get + "X:" + std::string(100000, ' '), {}, piece).head == Errc::http_headers_too_large);
     CHECK(request(std::string(100000, '\n'), {}, piece).head != Errc::would_block);
     CHECK(request(get + "X: " + std::string(60000, 'a') + "\r\n\r\n", {}, piece).head == Errc::ok);
@@ -291,9 +308,18 @@ TEST_CASE("h1: request bodies end where they end") {
 
 TEST_CASE("h1: chunks that are refused") {
   const std::string bad[] = {
-      "0x3\r\nabc\r\n0\r\n\r\n", "3\nabc\n0\n\n", "\r\nabc\r\n0\r\n\r\n", "11111111111111111\r\nabc", "3 \r\nabc\r\n0\r\n\r\n",
-      "3;a\nb\r\nabc\r\n0\r\n\r\n", "-3\r\nabc", "3\r\nabcd\r\n0\r\n\r\n", "3\r\nabc\r\n0\r\nX T: 1\r\n\r\n", "3\r\nabc\r\n0\r\n\rX",
-      "3;" + std::string(5000, 'a') + "\r\nabc\r\n0\r\n\r\n", "3\r\nabc\n0\r\n\r\n",
+      "0x3\r\nabc\r\n0\r\n\r\n",
+      "3\nabc\n0\n\n",
+      "\r\nabc\r\n0\r\n\r\n",
+      "11111111111111111\r\nabc",
+      "3 \r\nabc\r\n0\r\n\r\n",
+      "3;a\nb\r\nabc\r\n0\r\n\r\n",
+      "-3\r\nabc",
+      "3\r\nabcd\r\n0\r\n\r\n",
+      "3\r\nabc\r\n0\r\nX T: 1\r\n\r\n",
+      "3\r\nabc\r\n0\r\n\rX",
+      "3;" + std::string(5000, 'a') + "\r\nabc\r\n0\r\n\r\n",
+      "3\r\nabc\n0\r\n\r\n",
   };
   for (const std::string& bytes : bad) {
     for (const std::size_t piece : {SIZE_MAX, std::size_t(1)}) {
@@ -304,7 +330,8 @@ TEST_CASE("h1: chunks that are refused") {
   std::string trailers = chunked + "0\r\n";
   for (int i = 0; i < 200; ++i) trailers += "X: a\r\n";
   CHECK(request(trailers + "\r\n").end == Errc::http_too_many_headers);
-  CHECK(request(chunked + "0\r\nX: " + std::string(70000, 'a') + "\r\n\r\n", {}, 1000).end == Errc::http_headers_too_large);
+  CHECK(request(chunked + "0\r\nX: " + std::string(70000, 'a') + "\r\n\r\n", {}, 1000).end ==
+        Errc::http_headers_too_large);
 }
 
 TEST_CASE("h1: a peer that leaves early") {
@@ -313,7 +340,8 @@ TEST_CASE("h1: a peer that leaves early") {
   CHECK(request(post + "Content-Length: 3\r\n\r\nab", {}, SIZE_MAX, true).end == Errc::downstream_closed);
   CHECK(request(chunked + "3\r\nabc\r\n", {}, SIZE_MAX, true).end == Errc::downstream_closed);
   CHECK(response("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab", true).end == Errc::upstream_closed);
-  CHECK(response("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", true).end == Errc::upstream_closed);
+  CHECK(response("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", true).end ==
+        Errc::upstream_closed);
 }
 
 TEST_CASE("h1: responses") {
@@ -325,24 +353,35 @@ TEST_CASE("h1: responses") {
     std::string rest;
   };
   const Case cases[] = {
-      {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcX", "GET", "", "200 | content-length: 3", "abc", Framing::length, true, "X"},
-      {"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\nX", "GET", "", "200 | content-length: 0", "", Framing::none, true, "X"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcX", "GET", "", "200 | content-length: 3", "abc", Framing::length,
+       true, "X"},
+      {"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\nX", "GET", "", "200 | content-length: 0", "", Framing::none, true,
+       "X"},
       {"HTTP/1.1 200 OK\r\n\r\nabc", "GET", "", "200", "abc", Framing::until_close, false, ""},
       {"HTTP/1.0 200 OK\r\n\r\nabc", "GET", "", "200", "abc", Framing::until_close, false, ""},
-      {"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na", "GET", "", "200 | content-length: 1", "a", Framing::length, false, ""},
-      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-T: 1\r\n\r\n", "GET", "", "200", "a", Framing::chunked, true, ""},
-      {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nX", "HEAD", "", "200 | content-length: 5", "", Framing::none, true, "X"},
+      {"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na", "GET", "", "200 | content-length: 1", "a", Framing::length,
+       false, ""},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-T: 1\r\n\r\n", "GET", "", "200", "a",
+       Framing::chunked, true, ""},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nX", "HEAD", "", "200 | content-length: 5", "", Framing::none, true,
+       "X"},
       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nX", "HEAD", "", "200", "", Framing::none, true, "X"},
-      {"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nX", "GET", "", "304 | content-length: 5", "", Framing::none, true, "X"},
+      {"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nX", "GET", "", "304 | content-length: 5", "",
+       Framing::none, true, "X"},
       {"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\nX", "GET", "", "204", "", Framing::none, true, "X"},
       {"HTTP/1.1 100 Continue\r\n\r\nX", "GET", "", "100", "", Framing::none, true, "X"},
       {"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nX", "GET", "", "103 | link: x", "", Framing::none, true, "X"},
-      {"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nabc", "GET", "websocket", "101", "abc", Framing::raw, false, ""},
-      {"HTTP/1.1 200 OK\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\na", "GET", "websocket", "200 | content-length: 1", "a", Framing::length, true, ""},
+      {"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nabc", "GET", "websocket", "101",
+       "abc", Framing::raw, false, ""},
+      {"HTTP/1.1 200 OK\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\na", "GET", "websocket",
+       "200 | content-length: 1", "a", Framing::length, true, ""},
       {"HTTP/1.1 200 OK\r\n\r\nabc", "CONNECT", "", "200", "abc", Framing::raw, false, ""},
-      {"HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\na", "CONNECT", "", "403 | content-length: 1", "a", Framing::length, true, ""},
-      {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\na", "GET", "", "200 | content-length: 1", "a", Framing::length, false, ""},
-      {"HTTP/1.1 999 X\r\nContent-Length: 0\r\nKeep-Alive: 5\r\n\r\n", "GET", "", "999 | content-length: 0", "", Framing::none, true, ""},
+      {"HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\na", "CONNECT", "", "403 | content-length: 1", "a", Framing::length,
+       true, ""},
+      {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\na", "GET", "", "200 | content-length: 1", "a",
+       Framing::length, false, ""},
+      {"HTTP/1.1 999 X\r\nContent-Length: 0\r\nKeep-Alive: 5\r\n\r\n", "GET", "", "999 | content-length: 0", "",
+       Framing::none, true, ""},
   };
   for (const Case& c : cases) {
     for (const std::size_t piece : {SIZE_MAX, std::size_t(1)}) {
@@ -387,7 +426,9 @@ TEST_CASE("h1: responses that are refused") {
 TEST_CASE("h1: one decoder, several messages") {
   Http1Decoder decoder(Http1Decoder::Kind::request, {});
   Buffer input;
-  input.append(chunked + "1\r\na\r\n0\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+  input.append(
+      chunked +
+      "1\r\na\r\n0\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
   for (const std::string_view path : {"/", "/2", "/3"}) {
     Arena arena;
     RequestHead head(arena);
@@ -425,8 +466,9 @@ TEST_CASE("h1: names keep their spelling when asked") {
 
 namespace {
 
-std::string encoded_request(std::string_view method, bool end_stream, std::vector<std::pair<std::string, std::string>> fields,
-                            std::string_view body = {}, std::string_view upgrade = {}) {
+std::string encoded_request(std::string_view method, bool end_stream,
+                            std::vector<std::pair<std::string, std::string>> fields, std::string_view body = {},
+                            std::string_view upgrade = {}) {
   Arena arena;
   RequestHead head(arena);
   head.method = method;
@@ -443,8 +485,9 @@ std::string encoded_request(std::string_view method, bool end_stream, std::vecto
   return out.to_string();
 }
 
-std::string encoded_response(std::uint32_t status, bool end_stream, std::vector<std::pair<std::string, std::string>> fields,
-                             std::string_view body = {}, std::string_view method = "GET", bool close = false,
+std::string encoded_response(std::uint32_t status, bool end_stream,
+                             std::vector<std::pair<std::string, std::string>> fields, std::string_view body = {},
+                             std::string_view method = "GET", bool close = false,
                              HttpVersion version = HttpVersion::http11) {
   Arena arena;
   RequestHead asked(arena);
@@ -472,15 +515,19 @@ TEST_CASE("h1: requests are written with exactly one framing") {
   CHECK(encoded_request("POST", true, {}) == "POST" + start + "content-length: 0\r\n\r\n");
   CHECK(encoded_request("POST", true, {{"content-length", "0"}}) == "POST" + start + "content-length: 0\r\n\r\n");
   CHECK(encoded_request("POST", true, {{"content-length", "7"}}) == "POST" + start + "content-length: 0\r\n\r\n");
-  CHECK(encoded_request("POST", false, {{"content-length", "3"}}, "abc") == "POST" + start + "content-length: 3\r\n\r\nabc");
-  CHECK(encoded_request("POST", false, {}, "abc") == "POST" + start + "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+  CHECK(encoded_request("POST", false, {{"content-length", "3"}}, "abc") ==
+        "POST" + start + "content-length: 3\r\n\r\nabc");
+  CHECK(encoded_request("POST", false, {}, "abc") ==
+        "POST" + start + "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
   CHECK(encoded_request("POST", false, {{"content-length", "3"}}, "abcd") == "too much");
   CHECK(encoded_request("POST", false, {{"content-length", "3"}}, "ab") == "too little");
   CHECK(encoded_request("POST", true, {}, "x") == "too much");
   // a filter's ideas about the connection do not get out
-  CHECK(encoded_request("GET", true, {{"connection", "close"}, {"transfer-encoding", "gzip"}, {"host", "evil"}, {"te", "gzip"}}) ==
+  CHECK(encoded_request("GET", true,
+                        {{"connection", "close"}, {"transfer-encoding", "gzip"}, {"host", "evil"}, {"te", "gzip"}}) ==
         "GET" + start + "\r\n");
-  CHECK(encoded_request("GET", false, {}, "raw", "websocket") == "GET" + start + "connection: upgrade\r\nupgrade: websocket\r\n\r\nraw");
+  CHECK(encoded_request("GET", false, {}, "raw", "websocket") ==
+        "GET" + start + "connection: upgrade\r\nupgrade: websocket\r\n\r\nraw");
 }
 
 TEST_CASE("h1: responses are written with exactly one framing") {
@@ -491,12 +538,15 @@ TEST_CASE("h1: responses are written with exactly one framing") {
   CHECK(encoded_response(200, false, {{"content-length", "2"}}, "a") == "too little");
   CHECK(encoded_response(200, true, {{"content-length", "5"}}, "", "HEAD") == ok + "content-length: 5\r\n\r\n");
   CHECK(encoded_response(200, true, {}, "", "HEAD") == ok + "\r\n");
-  CHECK(encoded_response(304, true, {{"content-length", "5"}}) == "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n");
+  CHECK(encoded_response(304, true, {{"content-length", "5"}}) ==
+        "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n");
   CHECK(encoded_response(204, true, {{"content-length", "5"}}) == "HTTP/1.1 204 No Content\r\n\r\n");
   CHECK(encoded_response(100, true, {}) == "HTTP/1.1 100 Continue\r\n\r\n");
-  CHECK(encoded_response(101, false, {}, "raw") == "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nraw");
+  CHECK(encoded_response(101, false, {}, "raw") ==
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nraw");
   CHECK(encoded_response(200, true, {}, "", "GET", true) == ok + "content-length: 0\r\nconnection: close\r\n\r\n");
-  CHECK(encoded_response(200, false, {}, "a", "GET", false, HttpVersion::http10) == "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\na");
+  CHECK(encoded_response(200, false, {}, "a", "GET", false, HttpVersion::http10) ==
+        "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\na");
   CHECK(encoded_response(200, true, {}, "", "GET", false, HttpVersion::http10) ==
         "HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n");
   CHECK(encoded_response(299, true, {}) == "HTTP/1.1 299 Unknown\r\ncontent-length: 0\r\n\r\n");

@@ -8,9 +8,11 @@ using namespace std::chrono_literals;
 namespace {
 
 const std::string get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-const std::string hello = "HTTP/1.1 200 OK\r\nserver: envoy\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+const std::string hello =
+    "HTTP/1.1 200 OK\r\nserver: envoy\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
 const std::string hello_close =
-    "HTTP/1.1 200 OK\r\nserver: envoy\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    "HTTP/1.1 200 OK\r\nserver: envoy\r\ntransfer-encoding: chunked\r\nconnection: "
+    "close\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
 
 }  // namespace
 
@@ -54,7 +56,8 @@ TEST_CASE("h1 server: byte by byte it is the same request") {
   kit.hcm.request_headers_timeout = 10s;
   kit.start();
   std::string out;
-  for (const char c : "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + get) out += kit.talk(std::string(1, c));
+  for (const char c : "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + get)
+    out += kit.talk(std::string(1, c));
   CHECK(out == hello + hello);
   CHECK(kit.forwarder.received == "abc");
 }
@@ -64,20 +67,21 @@ TEST_CASE("h1 server: malformed requests get Envoy's answers and the connection 
     std::string bytes, status, body, line;
   };
   const Case cases[] = {
-      {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get, "400 Bad Request", "Bad Request",
-       "400 DPE http1.content_length_and_chunked_not_allowed rx=0 tx=11"},
+      {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get,
+       "400 Bad Request", "Bad Request", "400 DPE http1.content_length_and_chunked_not_allowed rx=0 tx=11"},
       {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "501 Not Implemented", "Not Implemented",
        "501 DPE http1.invalid_transfer_encoding rx=0 tx=15"},
       {"GET / HTTP/1.0\r\n\r\n", "426 Upgrade Required", "Upgrade Required", "426 DPE low_version rx=0 tx=16"},
-      {"GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(70000, 'a'), "431 Request Header Fields Too Large", "Request Header Fields Too Large",
-       "431 DPE http1.headers_too_large rx=0 tx=31"},
+      {"GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(70000, 'a'), "431 Request Header Fields Too Large",
+       "Request Header Fields Too Large", "431 DPE http1.headers_too_large rx=0 tx=31"},
       {"\x16\x03\x01", "400 Bad Request", "Bad Request", "400 DPE http1.codec_error rx=0 tx=11"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.status);
     ServerKit kit;
     CHECK(kit.talk(c.bytes) == "HTTP/1.1 " + c.status + "\r\ncontent-length: " + std::to_string(c.body.size()) +
-                                   "\r\ncontent-type: text/plain\r\nserver: envoy\r\nconnection: close\r\n\r\n" + c.body);
+                                   "\r\ncontent-type: text/plain\r\nserver: envoy\r\nconnection: close\r\n\r\n" +
+                                   c.body);
     CHECK(kit.recorder.lines == std::vector<std::string>{c.line});
     CHECK(kit.forwarder.heads.empty());
     CHECK(kit.server->write_ended());
@@ -96,7 +100,8 @@ TEST_CASE("h1 server: a broken chunk ends the stream with 400") {
 
 TEST_CASE("h1 server: request without Host") {
   ServerKit kit;
-  CHECK(kit.talk("GET / HTTP/1.1\r\n\r\n") == "HTTP/1.1 400 Bad Request\r\nserver: envoy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+  CHECK(kit.talk("GET / HTTP/1.1\r\n\r\n") ==
+        "HTTP/1.1 400 Bad Request\r\nserver: envoy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
   CHECK(kit.recorder.lines == std::vector<std::string>{"400 - missing_host_header rx=0 tx=0"});
 }
 
@@ -293,14 +298,17 @@ TEST_CASE("h1 server: upgrades") {
   ServerKit kit;
   const std::string upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n";
   SECTION("not allowed") {
-    CHECK(kit.talk(upgrade) == "HTTP/1.1 403 Forbidden\r\nserver: envoy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    CHECK(kit.talk(upgrade) ==
+          "HTTP/1.1 403 Forbidden\r\nserver: envoy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     CHECK(kit.recorder.lines.at(0) == "403 - upgrade_failed rx=0 tx=0");
   }
   SECTION("accepted") {
     kit.hcm.upgrades = {"websocket"};
     kit.forwarder.upgrade_to = "from upstream";
     kit.forwarder.read_body = false;
-    CHECK(kit.talk(upgrade) == "HTTP/1.1 101 Switching Protocols\r\nserver: envoy\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nfrom upstream");
+    CHECK(kit.talk(upgrade) ==
+          "HTTP/1.1 101 Switching Protocols\r\nserver: envoy\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nfrom "
+          "upstream");
     CHECK(kit.server->write_ended());
   }
   SECTION("refused by the upstream: what follows is no request") {
@@ -315,7 +323,8 @@ TEST_CASE("h1 server: upgrades") {
 TEST_CASE("h1 server: HEAD, 204 and 304 have no body whatever the upstream sends") {
   ServerKit kit;
   kit.forwarder.headers = {{"content-length", "5"}};
-  CHECK(kit.talk("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n") == "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nserver: envoy\r\n\r\n");
+  CHECK(kit.talk("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n") ==
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nserver: envoy\r\n\r\n");
   kit.forwarder.status = 304;
   CHECK(kit.talk(get) == "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\nserver: envoy\r\n\r\n");
   kit.forwarder.status = 204;

@@ -58,7 +58,8 @@ struct Fixture {
         if (again) continue;
         if (again.error().code == Errc::would_block) return out.to_string() + "…";
       }
-      return out.to_string() + (body.try_read(out, 1).error().code == Errc::eof ? "" : "!" + std::string(to_string(got.error().code)));
+      return out.to_string() +
+             (body.try_read(out, 1).error().code == Errc::eof ? "" : "!" + std::string(to_string(got.error().code)));
     }
   }
 

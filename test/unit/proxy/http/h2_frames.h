@@ -15,11 +15,23 @@ namespace clew::h2 {
 
 inline const std::string preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-enum Type : unsigned char { data, headers, priority, rst_stream, settings, push_promise, ping, goaway, window_update, continuation };
+enum Type : unsigned char {
+  data,
+  headers,
+  priority,
+  rst_stream,
+  settings,
+  push_promise,
+  ping,
+  goaway,
+  window_update,
+  continuation
+};
 inline constexpr unsigned char end_stream = 1, ack = 1, end_headers = 4, padded = 8;
 
 inline std::string number(std::uint32_t value) {
-  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8), static_cast<char>(value)};
+  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8),
+          static_cast<char>(value)};
 }
 
 inline std::string frame(Type type, unsigned char flags, std::uint32_t id, std::string_view payload = {}) {
@@ -37,7 +49,8 @@ inline std::string hpack_length(std::size_t size) {
 
 /// A literal that is not indexed.
 inline std::string field(std::string_view name, std::string_view value) {
-  return std::string(1, '\0') + hpack_length(name.size()) + std::string(name) + hpack_length(value.size()) + std::string(value);
+  return std::string(1, '\0') + hpack_length(name.size()) + std::string(name) + hpack_length(value.size()) +
+         std::string(value);
 }
 
 using Fields = std::vector<std::pair<std::string, std::string>>;
@@ -82,12 +95,15 @@ struct Frame {
 inline std::vector<Frame> parse(std::string_view bytes) {
   if (bytes.starts_with(preface)) bytes.remove_prefix(preface.size());
   std::vector<Frame> out;
-  const auto byte = [&bytes](std::size_t at) { return static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[at])); };
+  const auto byte = [&bytes](std::size_t at) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[at]));
+  };
   while (bytes.size() >= 9) {
     const std::size_t size = byte(0) << 16 | byte(1) << 8 | byte(2);
     if (bytes.size() < 9 + size) break;
     out.push_back({static_cast<Type>(byte(3)), static_cast<unsigned char>(byte(4)),
-                   (byte(5) << 24 | byte(6) << 16 | byte(7) << 8 | byte(8)) & 0x7fffffff, std::string(bytes.substr(9, size))});
+                   (byte(5) << 24 | byte(6) << 16 | byte(7) << 8 | byte(8)) & 0x7fffffff,
+                   std::string(bytes.substr(9, size))});
     bytes.remove_prefix(9 + size);
   }
   return out;
@@ -103,11 +119,14 @@ inline std::vector<Frame> of_type(const std::vector<Frame>& frames, Type type) {
 /// A stream that notes its events.
 class NotedStream final : public H2Stream {
  public:
-  HeaderMap& headers_for(bool trailers) override { return trailers ? trailers_.emplace(arena) : heads_.emplace_back(arena); }
+  HeaderMap& headers_for(bool trailers) override {
+    return trailers ? trailers_.emplace(arena) : heads_.emplace_back(arena);
+  }
   void on_head(const H2Head& head) override {
     heads.push_back(head);
     note += head.status ? "head " + std::to_string(head.status) : "head " + std::string(head.path);
-    for (const HeaderMap::Field& f : head.headers->fields()) note += " " + std::string(f.name) + "=" + std::string(f.value);
+    for (const HeaderMap::Field& f : head.headers->fields())
+      note += " " + std::string(f.name) + "=" + std::string(f.value);
     note += head.end_stream ? " end\n" : "\n";
   }
   void on_received() override {}

@@ -9,7 +9,8 @@ namespace clew::h2 {
 
 class Hand {
  public:
-  Hand(TestWorker& worker, MemoryTransport& wire, const H2Options& options) : side(options), worker_(worker), wire_(wire) {}
+  Hand(TestWorker& worker, MemoryTransport& wire, const H2Options& options)
+      : side(options), worker_(worker), wire_(wire) {}
 
   /// Everything that can go either way has gone.
   void settle() {

@@ -27,7 +27,8 @@ class FakeForwarder final : public Forwarder {
     }
   };
 
-  Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr body, ResponseWriter& writer) override {
+  Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr body,
+                                                           ResponseWriter& writer) override {
     calls.push_back(std::make_unique<Call>());
     Call& call = *calls.back();
     call.method = stream.request.method;
@@ -60,7 +61,9 @@ class FakeForwarder final : public Forwarder {
     }
     while (!call.answered && call.abandoned == Errc::ok) co_await call.go.wait();
     stream.abandon = nullptr;
-    if (call.abandoned != Errc::ok) co_return LocalReply{.status = 503, .body = {}, .details = "abandoned", .headers = {}, .flag = {}, .grpc_status = {}};
+    if (call.abandoned != Errc::ok)
+      co_return LocalReply{
+          .status = 503, .body = {}, .details = "abandoned", .headers = {}, .flag = {}, .grpc_status = {}};
     if (body) body->cancel(Errc::canceled);
     stream.response.status = call.status;
     stream.response.upgraded = call.status == 101;
@@ -114,7 +117,8 @@ struct Fixture {
     hand = std::make_unique<Hand>(t, *wire, peer);
   }
   void start() {
-    served.emplace(t.start(serve_http2(HttpService{t.worker, forwarder, observer, stats}, *transport, Buffer(), connection, hcm, drain)));
+    served.emplace(t.start(
+        serve_http2(HttpService{t.worker, forwarder, observer, stats}, *transport, Buffer(), connection, hcm, drain)));
     hand->settle();
   }
   ~Fixture() {

@@ -12,7 +12,9 @@ namespace {
 using namespace h2;
 
 struct Pair {
-  explicit Pair(const H2Options& server_side = server_options()) : server(server_side), client(client_options()) { exchange(client, server); }
+  explicit Pair(const H2Options& server_side = server_options()) : server(server_side), client(client_options()) {
+    exchange(client, server);
+  }
   NotedStream& request(const RequestHead& head, bool end) {
     NotedStream& stream = client.open();
     REQUIRE(client.session.send_head(stream, head, end, client.now).has_value());
@@ -62,14 +64,17 @@ TEST_CASE("h2 session: request and response with bodies and trailers", "[h2]") {
 }
 
 TEST_CASE("h2 session: any chunking gives the same events", "[h2]") {
-  const std::string input = hello() + post(1, {{"cookie", "a=1"}, {"cookie", "b=2"}, {"content-length", "6"}}) + frame(data, 0, 1, "abc") +
-                            get(3) + frame(data, end_stream, 1, "def") + post(5) + frame(data, padded, 5, std::string(1, 2) + "xy" + "\0\0") +
+  const std::string input = hello() + post(1, {{"cookie", "a=1"}, {"cookie", "b=2"}, {"content-length", "6"}}) +
+                            frame(data, 0, 1, "abc") + get(3) + frame(data, end_stream, 1, "def") + post(5) +
+                            frame(data, padded, 5, std::string(1, 2) + "xy" + "\0\0") +
                             frame(rst_stream, 0, 5, number(8)) + frame(ping, 0, 0, "12345678");
   const auto run = [&](std::size_t piece) {
     Side side(server_options());
-    for (std::size_t at = 0; at < input.size(); at += piece) CHECK(side.feed(std::string_view(input).substr(at, piece)) == Errc::ok);
+    for (std::size_t at = 0; at < input.size(); at += piece)
+      CHECK(side.feed(std::string_view(input).substr(at, piece)) == Errc::ok);
     std::string all;
-    for (const auto& stream : side.streams) all += stream->note + stream->in.to_string() + (stream->in_ended ? "|" : "") + "\n";
+    for (const auto& stream : side.streams)
+      all += stream->note + stream->in.to_string() + (stream->in_ended ? "|" : "") + "\n";
     return all + side.send();
   };
   const std::string whole = run(input.size());
@@ -135,20 +140,23 @@ TEST_CASE("h2 session: a body that nobody reads gives the connection's window ba
 }
 
 TEST_CASE("h2 session: a bad request costs its stream, not the connection", "[h2]") {
-  const auto bad = GENERATE(
-      Fields{{":method", "GET"}, {":path", "/"}, {":authority", "a"}},                                     // no scheme
-      Fields{{":method", "GET"}, {":scheme", "http"}, {":path", ""}, {":authority", "a"}},                 // empty path
-      Fields{{":method", "GET"}, {":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}},
-      with(get_fields(), {{"connection", "close"}}), with(get_fields(), {{"transfer-encoding", "chunked"}}),
-      with(get_fields(), {{"upgrade", "websocket"}}), with(get_fields(), {{"te", "gzip"}}), with(get_fields(), {{"X-Upper", "1"}}),
-      with(get_fields(), {{"x", "a\nb"}}), with(get_fields(), {{"x", std::string("a\0b", 3)}}), with(get_fields(), {{"x\r", "1"}}),
-      with(get_fields(), {{"", "empty"}}), with(get_fields(), {{":status", "200"}}), with(get_fields(), {{":protocol", "websocket"}}),
-      with({{"x", "early"}}, get_fields()), with(get_fields(), {{"content-length", "1"}}),                 // but no body
-      with(get_fields(), {{"content-length", "-0"}}), with(get_fields(), {{"content-length", "0"}, {"content-length", "0"}}),
-      with(get_fields(), {{"host", "a"}, {"host", "b"}}),
-      Fields{{":method", "GE T"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}},
-      Fields{{":method", "GET"}, {":scheme", "http"}, {":path", "/a b"}, {":authority", "a"}},
-      Fields{{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a b"}});
+  const auto bad =
+      GENERATE(Fields{{":method", "GET"}, {":path", "/"}, {":authority", "a"}},                      // no scheme
+               Fields{{":method", "GET"}, {":scheme", "http"}, {":path", ""}, {":authority", "a"}},  // empty path
+               Fields{{":method", "GET"}, {":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}},
+               with(get_fields(), {{"connection", "close"}}), with(get_fields(), {{"transfer-encoding", "chunked"}}),
+               with(get_fields(), {{"upgrade", "websocket"}}), with(get_fields(), {{"te", "gzip"}}),
+               with(get_fields(), {{"X-Upper", "1"}}), with(get_fields(), {{"x", "a\nb"}}),
+               with(get_fields(), {{"x", std::string("a\0b", 3)}}), with(get_fields(), {{"x\r", "1"}}),
+               with(get_fields(), {{"", "empty"}}), with(get_fields(), {{":status", "200"}}),
+               with(get_fields(), {{":protocol", "websocket"}}), with({{"x", "early"}}, get_fields()),
+               with(get_fields(), {{"content-length", "1"}}),  // but no body
+               with(get_fields(), {{"content-length", "-0"}}),
+               with(get_fields(), {{"content-length", "0"}, {"content-length", "0"}}),
+               with(get_fields(), {{"host", "a"}, {"host", "b"}}),
+               Fields{{":method", "GE T"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}},
+               Fields{{":method", "GET"}, {":scheme", "http"}, {":path", "/a b"}, {":authority", "a"}},
+               Fields{{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a b"}});
   Side side(server_options());
   CHECK(side.feed(hello() + frame(headers, end_headers | end_stream, 1, block(bad)) + get(3)) == Errc::ok);
   CHECK(side.streams.at(0)->heads.empty());
@@ -171,7 +179,8 @@ TEST_CASE("h2 session: more or less body than content-length says is no end", "[
 
 TEST_CASE("h2 session: one view of the request", "[h2]") {
   Side side(server_options());
-  side.feed(hello() + get(1, {{"cookie", "a=1"}, {"x", " spaces \t"}, {"cookie", "b=2"}, {"host", "other"}, {"cookie", "c=3"}}));
+  side.feed(hello() +
+            get(1, {{"cookie", "a=1"}, {"x", " spaces \t"}, {"cookie", "b=2"}, {"host", "other"}, {"cookie", "c=3"}}));
   NotedStream& stream = *side.streams.at(0);
   CHECK(stream.header("cookie") == "a=1; b=2; c=3");
   CHECK(stream.header("x") == "spaces");
@@ -185,7 +194,11 @@ TEST_CASE("h2 session: one view of the request", "[h2]") {
 
 TEST_CASE("h2 session: extended CONNECT only where it is allowed", "[h2]") {
   const std::string connect = frame(headers, end_headers, 1,
-                                    block({{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":path", "/chat"}, {":authority", "a"}}));
+                                    block({{":method", "CONNECT"},
+                                           {":protocol", "websocket"},
+                                           {":scheme", "http"},
+                                           {":path", "/chat"},
+                                           {":authority", "a"}}));
   H2Options options;
   options.extended_connect = GENERATE(true, false);
   Side side(options);
@@ -231,7 +244,9 @@ TEST_CASE("h2 session: one byte on the wire is not a hundred in memory (CVE-2026
   Side side(server_options());
   side.feed(hello());
   for (std::uint32_t id = 1; id < 200; id += 2)
-    CHECK(side.feed(frame(headers, end_headers | end_stream, id, block(get_fields()) + (id == 1 ? big : "") + std::string(8000, static_cast<char>(0x80 | 62)))) == Errc::ok);
+    CHECK(side.feed(frame(headers, end_headers | end_stream, id,
+                          block(get_fields()) + (id == 1 ? big : "") +
+                              std::string(8000, static_cast<char>(0x80 | 62)))) == Errc::ok);
   for (const auto& stream : side.streams) {
     CHECK(stream->error == Errc::http_headers_too_large);
     CHECK(stream->arena.used() < 80 * 1024);
@@ -296,14 +311,10 @@ TEST_CASE("h2 session: making us reset ends the connection (CVE-2025-8671)", "[h
   const int took = fed_until_flood(side, true, 5000, [primitive](int i) {
     const auto id = static_cast<std::uint32_t>(2 * i + 1);
     switch (primitive) {
-      case 0:
-        return post(id) + frame(window_update, 0, id, number(0));
-      case 1:
-        return post(id) + frame(window_update, 0, id, number(0x7fffffff));
-      case 2:
-        return post(id, {{"content-length", "1"}}) + frame(data, end_stream, id, "ab");
-      default:
-        return post(id, {{"connection", "close"}});
+      case 0: return post(id) + frame(window_update, 0, id, number(0));
+      case 1: return post(id) + frame(window_update, 0, id, number(0x7fffffff));
+      case 2: return post(id, {{"content-length", "1"}}) + frame(data, end_stream, id, "ab");
+      default: return post(id, {{"connection", "close"}});
     }
   });
   CHECK(took <= 1000);
@@ -317,12 +328,9 @@ TEST_CASE("h2 session: frames that want an answer from one that does not read", 
   const int took = fed_until_flood(side, false, 20000, [kind](int i) {
     const auto id = static_cast<std::uint32_t>(2 * i + 1);
     switch (kind) {
-      case 0:
-        return frame(ping, 0, 0, "12345678");
-      case 1:
-        return frame(settings, 0, 0);
-      default:
-        return post(id, {{"connection", "close"}});
+      case 0: return frame(ping, 0, 0, "12345678");
+      case 1: return frame(settings, 0, 0);
+      default: return post(id, {{"connection", "close"}});
     }
   });
   CHECK(took <= 2000);
@@ -335,14 +343,10 @@ TEST_CASE("h2 session: frames that do nothing", "[h2][attack]") {
   side.feed(hello() + post(1));
   const int took = fed_until_flood(side, true, 20000, [kind](int) {
     switch (kind) {
-      case 0:
-        return frame(data, 0, 1);
-      case 1:
-        return frame(priority, 0, 1, number(0) + "\x10");
-      case 2:
-        return frame(window_update, 0, 0, number(1));
-      default:
-        return frame(data, padded, 1, std::string(1, 3) + std::string(3, '\0'));
+      case 0: return frame(data, 0, 1);
+      case 1: return frame(priority, 0, 1, number(0) + "\x10");
+      case 2: return frame(window_update, 0, 0, number(1));
+      default: return frame(data, padded, 1, std::string(1, 3) + std::string(3, '\0'));
     }
   });
   CHECK(took <= 300);
@@ -364,7 +368,8 @@ TEST_CASE("h2 session: CONTINUATION without end (CVE-2024-28182)", "[h2][attack]
 }
 
 TEST_CASE("h2 session: a head may come byte by byte", "[h2]") {
-  const std::string all = hello() + frame(headers, end_stream, 1, block(get_fields())) + frame(continuation, 0, 1, field("x", "1")) +
+  const std::string all = hello() + frame(headers, end_stream, 1, block(get_fields())) +
+                          frame(continuation, 0, 1, field("x", "1")) +
                           frame(continuation, end_headers, 1, field("y", "2"));
   Side side(server_options());
   for (const char c : all) CHECK(side.feed({&c, 1}) == Errc::ok);
@@ -460,7 +465,8 @@ TEST_CASE("h2 session: drain in two steps loses nothing", "[h2]") {
 
 TEST_CASE("h2 session: frames after GOAWAY, in any order, end cleanly", "[h2]") {
   std::vector<std::string> pieces{frame(goaway, 0, 0, number(1) + number(0)), frame(rst_stream, 0, 1, number(8)),
-                                  frame(headers, end_headers, 1, field(":status", "200")), frame(data, end_stream, 1, "x")};
+                                  frame(headers, end_headers, 1, field(":status", "200")),
+                                  frame(data, end_stream, 1, "x")};
   std::sort(pieces.begin(), pieces.end());
   do {
     Pair p;

@@ -26,10 +26,10 @@ class FakeForwarder final : public Forwarder {
   std::string body = "hello";  // empty: none
   std::vector<std::pair<std::string, std::string>> headers;
   std::optional<LocalReply> reply;
-  bool hold = false;           // no answer before release(), or until the stream is abandoned
-  bool read_body = true;       // before answering
+  bool hold = false;      // no answer before release(), or until the stream is abandoned
+  bool read_body = true;  // before answering
   std::vector<std::uint32_t> interim;
-  std::string upgrade_to;      // an upgraded answer whose bytes these are
+  std::string upgrade_to;  // an upgraded answer whose bytes these are
   std::function<BodyPtr()> make_answer;
 
   // what happened
@@ -42,9 +42,11 @@ class FakeForwarder final : public Forwarder {
   void release() { released_.notify(); }
   void finalize_direct_response(Stream&) override { ++direct; }
 
-  Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr request_body, ResponseWriter& writer) override {
+  Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr request_body,
+                                                           ResponseWriter& writer) override {
     const RequestHead& request = stream.request;
-    heads.push_back(std::string(request.method) + " " + std::string(request.authority) + " " + std::string(request.path) + show(request.headers));
+    heads.push_back(std::string(request.method) + " " + std::string(request.authority) + " " +
+                    std::string(request.path) + show(request.headers));
     for (const std::uint32_t code : interim) {
       ResponseHead head(stream.arena);
       head.status = code;
@@ -75,9 +77,12 @@ class FakeForwarder final : public Forwarder {
     stream.response.upgraded = !upgrade_to.empty();
     for (const auto& [name, value] : headers) stream.response.headers.add(name, value);
     UpstreamResponse response;
-    if (make_answer) response.body = make_answer();
-    else if (!upgrade_to.empty()) response.body = make_body(upgrade_to);
-    else if (!body.empty()) response.body = make_body(body);
+    if (make_answer)
+      response.body = make_answer();
+    else if (!upgrade_to.empty())
+      response.body = make_body(upgrade_to);
+    else if (!body.empty())
+      response.body = make_body(body);
     stream.response.end_stream = !response.body;
     co_return response;
   }
@@ -90,8 +95,9 @@ class Recorder final : public StreamObserver {
  public:
   std::vector<std::string> lines;
   void on_stream_done(const Stream& s) noexcept override {
-    lines.push_back(std::to_string(s.info.response_code) + " " + s.info.flags.to_string() + " " + s.info.response_code_details + " rx=" +
-                    std::to_string(s.info.bytes_received) + " tx=" + std::to_string(s.info.bytes_sent));
+    lines.push_back(std::to_string(s.info.response_code) + " " + s.info.flags.to_string() + " " +
+                    s.info.response_code_details + " rx=" + std::to_string(s.info.bytes_received) +
+                    " tx=" + std::to_string(s.info.bytes_sent));
   }
 };
 
@@ -187,7 +193,8 @@ class ServerKit {
   }
 
   void start() {
-    done_ = test.start(serve_http({test.worker, forwarder, recorder, stats}, *server, Buffer(), connection, hcm, drain));
+    done_ =
+        test.start(serve_http({test.worker, forwarder, recorder, stats}, *server, Buffer(), connection, hcm, drain));
   }
   /// Sends and returns what comes back.
   std::string talk(std::string_view bytes) {

@@ -1,6 +1,6 @@
+#include "proxy/http/request_policy.h"
 #include "proxy/http/client_cert_header.h"
 #include "proxy/http/path_normalize.h"
-#include "proxy/http/request_policy.h"
 #include "test/unit/proxy/http/http_test_kit.h"
 
 #include <catch2/catch.hpp>
@@ -23,7 +23,8 @@ struct PolicyKit {
   }
   static std::optional<Address> peer(std::string_view text) { return Address(*IpAddress::parse(text), 999); }
 
-  std::optional<LocalReply> prepare(std::vector<std::pair<std::string, std::string>> headers = {}, std::string_view path = "/") {
+  std::optional<LocalReply> prepare(std::vector<std::pair<std::string, std::string>> headers = {},
+                                    std::string_view path = "/") {
     stream.emplace(test.worker, connection, hcm);
     RequestHead& request = stream->request;
     request.method = "GET";
@@ -173,12 +174,21 @@ TEST_CASE("who asked: use_remote_address, trusted hops, internal networks") {
 }
 
 TEST_CASE("x-envoy headers that the edge takes from strangers") {
-  const std::string names[] = {"x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-max-retries", "x-envoy-upstream-alt-stat-name",
-                               "x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms",
-                               "x-envoy-upstream-rq-timeout-alt-response", "x-envoy-expected-rq-timeout-ms", "x-envoy-force-trace",
-                               "x-envoy-ip-tags", "x-envoy-original-url", "x-envoy-hedge-on-per-try-timeout", "x-envoy-internal"};
-  const std::string edge_only[] = {"x-envoy-decorator-operation", "x-envoy-downstream-service-cluster", "x-envoy-downstream-service-node",
-                                   "x-envoy-original-path"};
+  const std::string names[] = {"x-envoy-retry-on",
+                               "x-envoy-retry-grpc-on",
+                               "x-envoy-max-retries",
+                               "x-envoy-upstream-alt-stat-name",
+                               "x-envoy-upstream-rq-timeout-ms",
+                               "x-envoy-upstream-rq-per-try-timeout-ms",
+                               "x-envoy-upstream-rq-timeout-alt-response",
+                               "x-envoy-expected-rq-timeout-ms",
+                               "x-envoy-force-trace",
+                               "x-envoy-ip-tags",
+                               "x-envoy-original-url",
+                               "x-envoy-hedge-on-per-try-timeout",
+                               "x-envoy-internal"};
+  const std::string edge_only[] = {"x-envoy-decorator-operation", "x-envoy-downstream-service-cluster",
+                                   "x-envoy-downstream-service-node", "x-envoy-original-path"};
   std::vector<std::pair<std::string, std::string>> headers;
   for (const std::string& name : names) headers.emplace_back(name, "1");
   for (const std::string& name : edge_only) headers.emplace_back(name, "1");

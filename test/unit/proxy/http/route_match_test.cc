@@ -110,7 +110,8 @@ TEST_CASE("the first route that matches wins; weights draw the cluster") {
   RouteTable table;
   VirtualHost host;
   host.domains = {"a"};
-  host.routes = {route(PathMatch::Kind::exact, "/x"), route(PathMatch::Kind::prefix, "/"), route(PathMatch::Kind::prefix, "/y")};
+  host.routes = {route(PathMatch::Kind::exact, "/x"), route(PathMatch::Kind::prefix, "/"),
+                 route(PathMatch::Kind::prefix, "/y")};
   ForwardAction split;
   for (const auto& [name, weight] : {std::pair<const char*, std::uint32_t>{"one", 90}, {"two", 10}}) {
     WeightedCluster cluster;

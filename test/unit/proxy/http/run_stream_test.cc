@@ -16,7 +16,8 @@ struct Told {
 
 class TestFilter final : public Filter {
  public:
-  TestFilter(std::string name, std::vector<std::string>& log, const Told& told) : name_(std::move(name)), log_(log), told_(told) {}
+  TestFilter(std::string name, std::vector<std::string>& log, const Told& told)
+      : name_(std::move(name)), log_(log), told_(told) {}
   ~TestFilter() override { log_.push_back("~" + name_); }
   Verdict on_request(Stream& stream) override {
     log_.push_back("request " + name_);
@@ -52,7 +53,9 @@ class TestFilter final : public Filter {
     log_.push_back("wrap response " + name_);
     return body;
   }
-  void on_done(const Stream& stream) noexcept override { log_.push_back("done " + name_ + " " + std::to_string(stream.info.response_code)); }
+  void on_done(const Stream& stream) noexcept override {
+    log_.push_back("done " + name_ + " " + std::to_string(stream.info.response_code));
+  }
 
  private:
   std::string name_;
@@ -62,8 +65,11 @@ class TestFilter final : public Filter {
 
 class TestFactory final : public FilterFactory {
  public:
-  TestFactory(std::string name, std::vector<std::string>& log, Told told = {}) : name_(std::move(name)), log_(log), told_(std::move(told)) {}
-  std::unique_ptr<Filter> make(const Stream&) const override { return std::make_unique<TestFilter>(name_, log_, told_); }
+  TestFactory(std::string name, std::vector<std::string>& log, Told told = {})
+      : name_(std::move(name)), log_(log), told_(std::move(told)) {}
+  std::unique_ptr<Filter> make(const Stream&) const override {
+    return std::make_unique<TestFilter>(name_, log_, told_);
+  }
   bool waits() const override { return told_.wait; }
   std::string_view name() const override { return name_; }
 
@@ -91,8 +97,9 @@ TEST_CASE("run_stream: filters in order, then in reverse, done exactly once") {
   std::vector<std::string> log;
   kit.hcm.filters = {std::make_shared<TestFactory>("a", log), std::make_shared<TestFactory>("b", log)};
   kit.talk(post);
-  CHECK(log == std::vector<std::string>{"request a", "wrap request a", "request b", "wrap request b", "response b", "wrap response b",
-                                        "response a", "wrap response a", "done a 200", "done b 200", "~a", "~b"});
+  CHECK(log == std::vector<std::string>{"request a", "wrap request a", "request b", "wrap request b", "response b",
+                                        "wrap response b", "response a", "wrap response a", "done a 200", "done b 200",
+                                        "~a", "~b"});
   CHECK(kit.forwarder.received == "abc");
 }
 
@@ -101,10 +108,12 @@ TEST_CASE("run_stream: a filter's reply passes the filters that ran") {
   std::vector<std::string> log;
   Told deny;
   deny.on_request = denied();
-  kit.hcm.filters = {std::make_shared<TestFactory>("a", log), std::make_shared<TestFactory>("b", log, deny), std::make_shared<TestFactory>("c", log)};
-  CHECK(kit.talk(get) == "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\ncontent-type: text/plain\r\nserver: envoy\r\n\r\nno");
-  CHECK(log == std::vector<std::string>{"request a", "request b", "response b", "wrap response b", "response a", "wrap response a", "done a 403",
-                                        "done b 403", "~a", "~b"});
+  kit.hcm.filters = {std::make_shared<TestFactory>("a", log), std::make_shared<TestFactory>("b", log, deny),
+                     std::make_shared<TestFactory>("c", log)};
+  CHECK(kit.talk(get) ==
+        "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\ncontent-type: text/plain\r\nserver: envoy\r\n\r\nno");
+  CHECK(log == std::vector<std::string>{"request a", "request b", "response b", "wrap response b", "response a",
+                                        "wrap response a", "done a 403", "done b 403", "~a", "~b"});
   CHECK(kit.forwarder.heads.empty());
   CHECK(kit.recorder.lines.at(0) == "403 - denied_by_test rx=0 tx=2");
 }
@@ -170,7 +179,9 @@ TEST_CASE("run_stream: routes that answer themselves") {
   SECTION("direct response") {
     route.action = DirectResponse{503, "down"};
     kit.hcm.inline_routes = one_route(route);
-    CHECK(kit.talk(get) == "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\ncontent-type: text/plain\r\nserver: envoy\r\n\r\ndown");
+    CHECK(kit.talk(get) ==
+          "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\ncontent-type: text/plain\r\nserver: "
+          "envoy\r\n\r\ndown");
     CHECK(kit.recorder.lines.at(0) == "503 - direct_response rx=0 tx=4");
   }
   SECTION("redirect") {
@@ -189,15 +200,18 @@ TEST_CASE("run_stream: gRPC requests get gRPC's answers") {
   LocalReply reply = local_reply(Errc::no_healthy_upstream);
   kit.forwarder.reply = reply;
   CHECK(kit.talk("POST /s/m HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n") ==
-        "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: 14\r\ngrpc-message: no healthy upstream\r\nserver: envoy\r\n"
+        "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: 14\r\ngrpc-message: no healthy "
+        "upstream\r\nserver: envoy\r\n"
         "content-length: 0\r\n\r\n");
   CHECK(kit.recorder.lines.at(0) == "200 UH no_healthy_upstream rx=0 tx=0");
-  CHECK(kit.talk(get).starts_with("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 19\r\ncontent-type: text/plain\r\n"));
+  CHECK(kit.talk(get).starts_with(
+      "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 19\r\ncontent-type: text/plain\r\n"));
 }
 
 TEST_CASE("gRPC statuses and messages as Envoy maps them") {
-  const std::pair<std::uint32_t, std::uint32_t> mapping[] = {{400, 13}, {401, 16}, {403, 7}, {404, 12}, {429, 14}, {502, 14},
-                                                             {503, 14}, {504, 14}, {200, 2}, {500, 2},  {418, 2}};
+  const std::pair<std::uint32_t, std::uint32_t> mapping[] = {{400, 13}, {401, 16}, {403, 7},  {404, 12},
+                                                             {429, 14}, {502, 14}, {503, 14}, {504, 14},
+                                                             {200, 2},  {500, 2},  {418, 2}};
   for (const auto& [http, grpc] : mapping) CHECK(grpc_status_of(http) == grpc);
   CHECK(percent_encode_grpc_message("a%b\r\n\xc3\xa9") == "a%25b%0D%0A%C3%A9");
 }

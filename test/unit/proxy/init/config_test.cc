@@ -39,7 +39,9 @@ struct World {
   }
 };
 
-InitResult<InitConfig> parse(const std::vector<std::string>& args, const World& world = {}) { return parse_init_config(args, world.machine()); }
+InitResult<InitConfig> parse(const std::vector<std::string>& args, const World& world = {}) {
+  return parse_init_config(args, world.machine());
+}
 
 InitConfig good(const std::vector<std::string>& args, const World& world = {}) {
   auto out = parse(args, world);
@@ -71,7 +73,8 @@ TEST_CASE("init config: every way to write a flag") {
   for (const auto& args : std::vector<std::vector<std::string>>{
            {"-p", "1"}, {"-p1"}, {"-p=1"}, {"--envoy-port", "1"}, {"--envoy-port=1"}, {"-p", "2", "-p", "1"}})
     CHECK(good(args).proxy_port == 1);
-  for (const auto& args : std::vector<std::vector<std::string>>{{"-n"}, {"--dry-run"}, {"--dry-run=true"}, {"--dry-run=T"}, {"-n=1"}})
+  for (const auto& args :
+       std::vector<std::vector<std::string>>{{"-n"}, {"--dry-run"}, {"--dry-run=true"}, {"--dry-run=T"}, {"-n=1"}})
     CHECK(good(args).dry_run);
   CHECK_FALSE(good({"-n", "--dry-run=false"}).dry_run);
   CHECK_FALSE(good({"-x", "", "-b", ""}).captures_inbound());
@@ -80,8 +83,13 @@ TEST_CASE("init config: every way to write a flag") {
 
 TEST_CASE("init config: the environment, and the flag that wins over it") {
   World world;
-  world.env = {{"INBOUND_CAPTURE_PORT", "16006"}, {"ISTIO_META_DNS_CAPTURE", "true"}, {"REDIRECT_DNS", "false"}, {"CAPTURE_ALL_DNS", "1"},
-               {"ENVOY_PORT", "1"}, {"DUAL_STACK", ""}, {"INVALID_DROP", "true"}};
+  world.env = {{"INBOUND_CAPTURE_PORT", "16006"},
+               {"ISTIO_META_DNS_CAPTURE", "true"},
+               {"REDIRECT_DNS", "false"},
+               {"CAPTURE_ALL_DNS", "1"},
+               {"ENVOY_PORT", "1"},
+               {"DUAL_STACK", ""},
+               {"INVALID_DROP", "true"}};
   const InitConfig c = good({}, world);
   CHECK(c.inbound_port == 16006);
   CHECK(c.dns);
@@ -107,10 +115,13 @@ TEST_CASE("init config: the address decides the family") {
 
 TEST_CASE("init config: DNS servers") {
   World world;
-  world.resolv_conf = "# nameserver 9.9.9.9\nnameserver fd00::1\n  nameserver\t10.0.0.1 # first\nnameserver fe80::1%eth0\nnameservers 1.1.1.1\nnameserver x\nnameserver";
+  world.resolv_conf =
+      "# nameserver 9.9.9.9\nnameserver fd00::1\n  nameserver\t10.0.0.1 # first\nnameserver fe80::1%eth0\nnameservers "
+      "1.1.1.1\nnameserver x\nnameserver";
   const InitConfig c = good({"--redirect-dns"}, world);
   CHECK(c.dns);
-  CHECK(c.dns_servers == std::vector<IpAddress>{*IpAddress::parse("10.0.0.1"), *IpAddress::parse("fd00::1"), *IpAddress::parse("fe80::1")});
+  CHECK(c.dns_servers == std::vector<IpAddress>{*IpAddress::parse("10.0.0.1"), *IpAddress::parse("fd00::1"),
+                                                *IpAddress::parse("fe80::1")});
   CHECK(good({"--redirect-dns", "--capture-all-dns"}, world).dns_servers.empty());
   CHECK_FALSE(good({}, world).dns);
   world.resolv_conf = "search x\n";
@@ -121,9 +132,11 @@ TEST_CASE("init config: DNS servers") {
 }
 
 TEST_CASE("init config: lists") {
-  const InitConfig c = good({"-b", "80,,443, 8000:8010 ", "-i", "fd00::1/16,10.1.2.3/8,127.0.0.1/32", "-u", "alice,7", "-g", "staff,8-9", "-k", "eth0,k6t-a"});
+  const InitConfig c = good({"-b", "80,,443, 8000:8010 ", "-i", "fd00::1/16,10.1.2.3/8,127.0.0.1/32", "-u", "alice,7",
+                             "-g", "staff,8-9", "-k", "eth0,k6t-a"});
   CHECK(c.inbound_ports == std::vector<PortRange>{{80, 80}, {443, 443}, {8000, 8010}});
-  CHECK(c.outbound_cidrs == std::vector<Cidr>{*Cidr::parse("10.0.0.0/8"), *Cidr::parse("127.0.0.1/32"), *Cidr::parse("fd00::/16")});
+  CHECK(c.outbound_cidrs ==
+        std::vector<Cidr>{*Cidr::parse("10.0.0.0/8"), *Cidr::parse("127.0.0.1/32"), *Cidr::parse("fd00::/16")});
   CHECK(c.outbound_has_loopback);
   CHECK(c.proxy_uids == std::vector<IdRange>{{1001, 1001}, {7, 7}});
   CHECK(c.proxy_gids == std::vector<IdRange>{{50, 50}, {8, 9}});

@@ -24,7 +24,8 @@ int meets(const InitConfig& config, const Ask& ask, Backend backend) {
   question.inbound = ask.inbound;
   question.udp = ask.udp;
   if (!ask.from.empty()) question.source = IpAddress::parse(ask.from);
-  const Encounter met = meet(as_in_force(make_rules(config, backend)), make_packet(question, {*IpAddress::parse("10.9.0.2"), *IpAddress::parse("fd09::2")}));
+  const Encounter met = meet(as_in_force(make_rules(config, backend)),
+                             make_packet(question, {*IpAddress::parse("10.9.0.2"), *IpAddress::parse("fd09::2")}));
   if (met.end == Encounter::End::dropped) return -1;
   return met.end == Encounter::End::untouched ? 0 : met.port;
 }
@@ -73,7 +74,9 @@ TEST_CASE("what a packet meets") {
 }
 
 TEST_CASE("guard rules and circles end a packet's way") {
-  State state = parse_iptables_save("*filter\n-A OUTPUT -p tcp -j DROP\n*nat\n:ISTIO_A - [0:0]\n-A OUTPUT -j ISTIO_A\n-A ISTIO_A -j ISTIO_A\n", Family::v4);
+  State state = parse_iptables_save(
+      "*filter\n-A OUTPUT -p tcp -j DROP\n*nat\n:ISTIO_A - [0:0]\n-A OUTPUT -j ISTIO_A\n-A ISTIO_A -j ISTIO_A\n",
+      Family::v4);
   PacketQuestion question;
   question.destination = *IpAddress::parse("192.0.2.1");
   question.port = 80;
@@ -95,5 +98,6 @@ TEST_CASE("every rule is explained once, with its reason") {
   std::size_t reasons = 0;
   for (std::size_t at = 0; (at = text.find("why: ", at)) != std::string::npos; ++at) ++reasons;
   CHECK(reasons == rules.size());
-  CHECK(text.find("IPv4 TCP not to 127.0.0.1 not to port 53 or 15008 leaving by lo of user 1337: goes on in ISTIO_IN_REDIRECT") != std::string::npos);
+  CHECK(text.find("IPv4 TCP not to 127.0.0.1 not to port 53 or 15008 leaving by lo of user 1337: goes on in "
+                  "ISTIO_IN_REDIRECT") != std::string::npos);
 }

@@ -13,8 +13,10 @@ TEST_CASE("nft: every table is replaced, and only those with rules come back") {
     CHECK(text.find("add " + name + "delete " + name) != std::string::npos);
   }
   CHECK(text.find("add rule inet istio-proxy-mangle") == std::string::npos);
-  CHECK(text.find("add chain inet istio-proxy-nat output { type nat hook output priority -100 ; }\n") != std::string::npos);
-  CHECK(text.find("add rule inet istio-proxy-nat istio-inbound meta l4proto tcp tcp dport 15008 counter return\n") != std::string::npos);
+  CHECK(text.find("add chain inet istio-proxy-nat output { type nat hook output priority -100 ; }\n") !=
+        std::string::npos);
+  CHECK(text.find("add rule inet istio-proxy-nat istio-inbound meta l4proto tcp tcp dport 15008 counter return\n") !=
+        std::string::npos);
   CHECK(nft_script({}).find("add chain") == std::string::npos);
 }
 
@@ -34,7 +36,8 @@ TEST_CASE("nft: what is written is read back as the same rules") {
     for (std::size_t at = 0; (at = script.find(start, at)) != std::string::npos;) {
       at += start.size();
       const std::size_t space = script.find(' ', at), end = script.find('\n', at);
-      listing += "\tchain " + script.substr(at, space - at) + " {\n\t\t" + script.substr(space + 1, end - space - 1) + "\n\t}\n";
+      listing += "\tchain " + script.substr(at, space - at) + " {\n\t\t" + script.substr(space + 1, end - space - 1) +
+                 "\n\t}\n";
     }
     listing += "}\n";
   }

@@ -1,5 +1,5 @@
-#include "proxy/init/iptables_restore.h"
 #include "proxy/init/rules.h"
+#include "proxy/init/iptables_restore.h"
 #include "test/unit/proxy/init/support.h"
 
 #include <catch2/catch.hpp>
@@ -27,14 +27,16 @@ TEST_CASE("init rules: the injected configuration, in order") {
   CHECK(chain(rules, Table::nat, "OUTPUT") == std::vector<std::string>{"-j ISTIO_OUTPUT"});
   CHECK(chain(rules, Table::nat, "ISTIO_INBOUND") ==
         std::vector<std::string>{"-p tcp -m tcp --dport 15008 -j RETURN", "-p tcp -m tcp --dport 15090 -j RETURN",
-                                 "-p tcp -m tcp --dport 15021 -j RETURN", "-p tcp -m tcp --dport 15020 -j RETURN", "-p tcp -j ISTIO_IN_REDIRECT"});
+                                 "-p tcp -m tcp --dport 15021 -j RETURN", "-p tcp -m tcp --dport 15020 -j RETURN",
+                                 "-p tcp -j ISTIO_IN_REDIRECT"});
   CHECK(chain(rules, Table::nat, "ISTIO_OUTPUT") ==
-        std::vector<std::string>{"-s 127.0.0.6/32 -o lo -j RETURN",
-                                 "! -d 127.0.0.1/32 -o lo -p tcp -m tcp ! --dport 15008 -m owner --uid-owner 1337 -j ISTIO_IN_REDIRECT",
-                                 "-o lo -m owner ! --uid-owner 1337 -j RETURN", "-m owner --uid-owner 1337 -j RETURN",
-                                 "! -d 127.0.0.1/32 -o lo -p tcp -m tcp ! --dport 15008 -m owner --gid-owner 1337 -j ISTIO_IN_REDIRECT",
-                                 "-o lo -m owner ! --gid-owner 1337 -j RETURN", "-m owner --gid-owner 1337 -j RETURN",
-                                 "-d 127.0.0.1/32 -j RETURN", "-j ISTIO_REDIRECT"});
+        std::vector<std::string>{
+            "-s 127.0.0.6/32 -o lo -j RETURN",
+            "! -d 127.0.0.1/32 -o lo -p tcp -m tcp ! --dport 15008 -m owner --uid-owner 1337 -j ISTIO_IN_REDIRECT",
+            "-o lo -m owner ! --uid-owner 1337 -j RETURN", "-m owner --uid-owner 1337 -j RETURN",
+            "! -d 127.0.0.1/32 -o lo -p tcp -m tcp ! --dport 15008 -m owner --gid-owner 1337 -j ISTIO_IN_REDIRECT",
+            "-o lo -m owner ! --gid-owner 1337 -j RETURN", "-m owner --gid-owner 1337 -j RETURN",
+            "-d 127.0.0.1/32 -j RETURN", "-j ISTIO_REDIRECT"});
   CHECK(std::ranges::none_of(rules, [](const Rule& rule) { return rule.table != Table::nat; }));
 }
 
@@ -80,14 +82,15 @@ TEST_CASE("init rules: every jump leads to a chain with rules, and every rule sa
     for (const auto& rule : rules) {
       CHECK_FALSE(rule.why.empty());
       if (rule.action == Action::jump)
-        CHECK(std::ranges::any_of(rules, [&](const Rule& other) { return other.table == rule.table && other.chain == rule.target; }));
+        CHECK(std::ranges::any_of(
+            rules, [&](const Rule& other) { return other.table == rule.table && other.chain == rule.target; }));
     }
   }
 }
 
 TEST_CASE("init rules: host bits") {
-  for (const auto& [in, out] : {std::pair("10.1.2.3/8", "10.0.0.0/8"), std::pair("10.1.2.3/32", "10.1.2.3/32"), std::pair("10.1.2.3/0", "0.0.0.0/0"),
-                                std::pair("192.168.255.9/20", "192.168.240.0/20"), std::pair("fd00:1:2:3::4/33", "fd00:1::/33"),
-                                std::pair("fd00::1/128", "fd00::1/128")})
+  for (const auto& [in, out] : {std::pair("10.1.2.3/8", "10.0.0.0/8"), std::pair("10.1.2.3/32", "10.1.2.3/32"),
+                                std::pair("10.1.2.3/0", "0.0.0.0/0"), std::pair("192.168.255.9/20", "192.168.240.0/20"),
+                                std::pair("fd00:1:2:3::4/33", "fd00:1::/33"), std::pair("fd00::1/128", "fd00::1/128")})
     CHECK(masked(*Cidr::parse(in)) == *Cidr::parse(out));
 }

@@ -1,5 +1,5 @@
-#include "proxy/init/iptables_restore.h"
 #include "proxy/init/state.h"
+#include "proxy/init/iptables_restore.h"
 #include "test/unit/proxy/init/support.h"
 
 #include <catch2/catch.hpp>
@@ -20,7 +20,9 @@ std::string saved(const std::vector<Rule>& rules) {
   return out;
 }
 
-std::vector<Rule> rules_of(Family family, const InitConfig& config = everything()) { return of_family(make_rules(config, Backend::iptables), family); }
+std::vector<Rule> rules_of(Family family, const InitConfig& config = everything()) {
+  return of_family(make_rules(config, Backend::iptables), family);
+}
 
 std::optional<Rule> one(const std::string& arguments) {
   const State state = parse_iptables_save("*nat\n-A ISTIO_OUTPUT " + arguments + "\n", Family::v4);
@@ -29,7 +31,8 @@ std::optional<Rule> one(const std::string& arguments) {
 }
 
 std::optional<Rule> one_nft(const std::string& words) {
-  const State state = parse_nft_list("table inet istio-proxy-nat {\n\tchain istio-output {\n\t\t" + words + "\n\t}\n}\n");
+  const State state =
+      parse_nft_list("table inet istio-proxy-nat {\n\tchain istio-output {\n\t\t" + words + "\n\t}\n}\n");
   REQUIRE(state.rules.size() == 1);
   return state.rules[0].rule;
 }
@@ -51,17 +54,22 @@ TEST_CASE("init state: the forms in which the tools print") {
   CHECK(one("-j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff")->action == Action::restore_mark);
   CHECK(one("-p tcp -m multiport ! --dports 53,15008 -j RETURN")->ports_negated);
   CHECK(one("-s 10.0.0.1 -j RETURN")->source->value.prefix == 32);
-  CHECK(one_nft("oifname \"lo\" tcp dport != { 53, 15008 } meta skuid 1337 counter packets 3 bytes 180 return")->ports.size() == 2);
+  CHECK(one_nft("oifname \"lo\" tcp dport != { 53, 15008 } meta skuid 1337 counter packets 3 bytes 180 return")
+            ->ports.size() == 2);
   CHECK(one_nft("meta mark 0x0000053a counter packets 0 bytes 0 ct mark set meta mark")->action == Action::save_mark);
   CHECK(one_nft("ct state established,related counter packets 0 bytes 0 jump istio-divert")->target == "ISTIO_DIVERT");
 }
 
 TEST_CASE("init state: rules that use what ours never use are not taken for ours") {
-  for (const char* text : {"-m quota --quota 5 -j RETURN", "-p sctp -j RETURN", "! -p tcp -j RETURN", "-m set --match-set x dst -j RETURN", "-s 10.0.0.0/99 -j RETURN",
-                           "-p tcp -m tcp --dport x -j RETURN", "-j", "-p tcp", "", "! ", "-m conntrack --ctstate NEW -j RETURN", "-j LOG --log-prefix \"a b\"",
-                           "-p tcp -m tcp --dport 80 --tcp-flags SYN SYN -j RETURN", "-j MARK --set-xmark 0xfffffffff/0x1", "-m mark --mark -j RETURN"})
+  for (const char* text :
+       {"-m quota --quota 5 -j RETURN", "-p sctp -j RETURN", "! -p tcp -j RETURN", "-m set --match-set x dst -j RETURN",
+        "-s 10.0.0.0/99 -j RETURN", "-p tcp -m tcp --dport x -j RETURN", "-j", "-p tcp", "", "! ",
+        "-m conntrack --ctstate NEW -j RETURN", "-j LOG --log-prefix \"a b\"",
+        "-p tcp -m tcp --dport 80 --tcp-flags SYN SYN -j RETURN", "-j MARK --set-xmark 0xfffffffff/0x1",
+        "-m mark --mark -j RETURN"})
     CHECK_FALSE(one(text));
-  for (const char* text : {"tcp flags syn return", "tcp dport { 1, 2 return", "jump", "meta", "ct", "ip", "redirect", "counter packets", "limit rate 5/second return", "tcp dport"})
+  for (const char* text : {"tcp flags syn return", "tcp dport { 1, 2 return", "jump", "meta", "ct", "ip", "redirect",
+                           "counter packets", "limit rate 5/second return", "tcp dport"})
     CHECK_FALSE(one_nft(text));
 }
 
@@ -74,19 +82,29 @@ TEST_CASE("init state: each thing missing or too much is a difference") {
     const std::size_t length = good.find('\n', from) - from + 1;
     const std::string line = good.substr(from, length);
     INFO(line);
-    CHECK_FALSE(differences(rules, parse_iptables_save(std::string(good).erase(from, length), Family::v4), false).empty());
+    CHECK_FALSE(
+        differences(rules, parse_iptables_save(std::string(good).erase(from, length), Family::v4), false).empty());
     const bool ours = line.find("-A ISTIO") == 0 || line.find("-j ISTIO") != std::string::npos;
-    CHECK(differences(rules, parse_iptables_save(std::string(good).insert(from, line), Family::v4), false).empty() != ours);
+    CHECK(differences(rules, parse_iptables_save(std::string(good).insert(from, line), Family::v4), false).empty() !=
+          ours);
   }
-  CHECK_FALSE(differences(rules, parse_iptables_save(std::string(good).insert(good.find(":ISTIO"), ":ISTIO_OTHER - [0:0]\n"), Family::v4), false).empty());
-  CHECK(differences(rules, parse_iptables_save(std::string(good).insert(good.find(":ISTIO"), ":OTHER - [0:0]\n"), Family::v4), false).empty());
+  CHECK_FALSE(differences(rules,
+                          parse_iptables_save(std::string(good).insert(good.find(":ISTIO"), ":ISTIO_OTHER - [0:0]\n"),
+                                              Family::v4),
+                          false)
+                  .empty());
+  CHECK(differences(rules,
+                    parse_iptables_save(std::string(good).insert(good.find(":ISTIO"), ":OTHER - [0:0]\n"), Family::v4),
+                    false)
+            .empty());
 }
 
 TEST_CASE("init state: guard rules are known only as a whole") {
   std::string text = "*filter\n";
   for (const char* chain : {"INPUT", "FORWARD", "OUTPUT"}) {
     CHECK_FALSE(holds_guards(parse_iptables_save(text, Family::v4)));
-    text += std::string("-A ") + chain + " -p udp -j DROP\n-A " + chain + " -p tcp -j DROP\n-A " + chain + " -j ACCEPT\n";
+    text +=
+        std::string("-A ") + chain + " -p udp -j DROP\n-A " + chain + " -p tcp -j DROP\n-A " + chain + " -j ACCEPT\n";
   }
   CHECK(holds_guards(parse_iptables_save(text, Family::v4)));
 }

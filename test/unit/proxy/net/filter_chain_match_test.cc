@@ -81,10 +81,13 @@ TEST_CASE("filter chains: inbound matrix") {
     all.insert(all.end(), T.begin(), T.end());
     switch (mode) {
       case Mode::permissive_auto:
-        add("http-mtls", "tls", H), add("http", "raw_buffer", P), add("tcp-mtls", "tls", T), add("tcp", "raw_buffer", {}), add("app-tls", "tls", {});
+        add("http-mtls", "tls", H), add("http", "raw_buffer", P), add("tcp-mtls", "tls", T),
+            add("tcp", "raw_buffer", {}), add("app-tls", "tls", {});
         break;
       case Mode::permissive_http: add("http-mtls", "tls", all), add("http", "raw_buffer", {}); break;
-      case Mode::permissive_tcp: add("tcp-mtls", "tls", all), add("app-tls", "tls", {}), add("tcp", "raw_buffer", {}); break;
+      case Mode::permissive_tcp:
+        add("tcp-mtls", "tls", all), add("app-tls", "tls", {}), add("tcp", "raw_buffer", {});
+        break;
       case Mode::strict_auto: add("http-mtls", "tls", H), add("tcp-mtls", "tls", {}); break;
       case Mode::strict_http: add("http-mtls", "tls", {}); break;
       case Mode::disable_auto: add("http", "raw_buffer", P), add("tcp", "raw_buffer", {}); break;
@@ -222,7 +225,8 @@ TEST_CASE("filter chains: none at all") {
 TEST_CASE("filter chains: thousands of destinations") {
   Build b;
   for (int i = 0; i < 5000; ++i)
-    b.chain(std::to_string(i)).prefix_ranges = {cidr("10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + "/32")};
+    b.chain(std::to_string(i)).prefix_ranges = {
+        cidr("10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + "/32")};
   REQUIRE(select(b, {"10.0.19.249"}) == "4999");
   REQUIRE(select(b, {"10.0.0.0"}) == "0");
   REQUIRE(select(b, {"10.0.20.0"}) == "-");

@@ -38,7 +38,9 @@ class Client {
   }
   ~Client() { ::close(fd_); }
   bool connected() const { return connected_; }
-  void send(const std::string& bytes) const { REQUIRE(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size())); }
+  void send(const std::string& bytes) const {
+    REQUIRE(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
+  }
   /// What has come: bytes, «<end>», «<reset>»; empty: nothing yet.
   std::string receive() const {
     char bytes[4096];
@@ -67,7 +69,8 @@ class Echo final : public ConnectionHandler {
   std::vector<Seen> served, done;
   int draining = 0, active = 0;
 
-  Task<void> serve(std::unique_ptr<Transport> transport, ConnectionInfo& connection, StreamInfo&, Buffer initial, DrainSignal& drain) override {
+  Task<void> serve(std::unique_ptr<Transport> transport, ConnectionInfo& connection, StreamInfo&, Buffer initial,
+                   DrainSignal& drain) override {
     served.push_back(describe(connection));
     ++active;
     if (drain.draining()) ++draining;
@@ -133,7 +136,9 @@ ListenerFilter filter(ListenerFilter::Kind kind) {
 struct Sink final : StatSink {
   std::map<std::string, std::uint64_t> values;
   void counter(std::string_view name, std::uint64_t value) override { values[std::string(name)] += value; }
-  void gauge(std::string_view name, std::int64_t value) override { values[std::string(name)] += static_cast<std::uint64_t>(value); }
+  void gauge(std::string_view name, std::int64_t value) override {
+    values[std::string(name)] += static_cast<std::uint64_t>(value);
+  }
   void histogram(std::string_view, const Histogram&) override {}
 };
 
@@ -190,7 +195,8 @@ struct Fixture {
     set.collect(sink);
     std::uint64_t sum = 0;
     for (const auto& [name, value] : sink.values)
-      if (name.size() > last.size() && name.compare(name.size() - last.size() - 1, std::string::npos, "." + last) == 0) sum += value;
+      if (name.size() > last.size() && name.compare(name.size() - last.size() - 1, std::string::npos, "." + last) == 0)
+        sum += value;
     return sum;
   }
 };

@@ -199,7 +199,8 @@ struct Secure {
   }
 };
 
-Task<std::string> tls_roundtrip(Worker& worker, Address to, const TlsContext& context, std::string sni, std::string text) {
+Task<std::string> tls_roundtrip(Worker& worker, Address to, const TlsContext& context, std::string sni,
+                                std::string text) {
   ConnectTarget target;
   target.address = to;
   Connected connected = co_await connect(worker, target);
@@ -459,7 +460,8 @@ TEST_CASE("listener: network filters accept, deny, and are told once") {
   auto denied = chain("denied"), accepted = chain("accepted");
   accepted->match.application_protocols = {"http/1.1"};
   accepted->network_filters = {std::make_shared<TestFilterFactory>(yes, false)};
-  denied->network_filters = {std::make_shared<TestFilterFactory>(yes, false), std::make_shared<TestFilterFactory>(no, true),
+  denied->network_filters = {std::make_shared<TestFilterFactory>(yes, false),
+                             std::make_shared<TestFilterFactory>(no, true),
                              std::make_shared<TestFilterFactory>(after, false)};
   l->chains = {accepted, denied};
   l->listener_filters = {filter(ListenerFilter::Kind::http_inspector)};

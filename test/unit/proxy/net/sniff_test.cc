@@ -24,8 +24,8 @@ std::string alpn(const std::vector<std::string>& names) {
 }
 
 std::string hello_body(const std::string& extensions) {
-  return "\x03\x03"s + std::string(32, 'r') + counted8(std::string(32, 's')) + counted16("\x13\x01\x13\x02"s) + counted8("\0"s) +
-         (extensions.empty() ? std::string() : counted16(extensions));
+  return "\x03\x03"s + std::string(32, 'r') + counted8(std::string(32, 's')) + counted16("\x13\x01\x13\x02"s) +
+         counted8("\0"s) + (extensions.empty() ? std::string() : counted16(extensions));
 }
 std::string message(const std::string& body) { return "\x01"s + u24(body.size()) + body; }
 std::string record(const std::string& bytes) { return "\x16\x03\x01"s + counted16(bytes); }
@@ -52,7 +52,8 @@ Sniffed sniff_at_every_cut(const std::string& bytes, ClientHello& out) {
 
 TEST_CASE("client hello: names and protocols, at every cut") {
   ClientHello out;
-  REQUIRE(sniff_at_every_cut(hello(server_name("Outbound_.80_._.b.svc") + alpn({"istio", "h2"})), out) == Sniffed::found);
+  REQUIRE(sniff_at_every_cut(hello(server_name("Outbound_.80_._.b.svc") + alpn({"istio", "h2"})), out) ==
+          Sniffed::found);
   REQUIRE(out.server_name == "Outbound_.80_._.b.svc");
   REQUIRE(out.alpn == std::vector<std::string>{"istio", "h2"});
   // what follows does not matter
@@ -79,13 +80,26 @@ TEST_CASE("client hello: cut into many records") {
 
 TEST_CASE("client hello: other protocols and broken hellos are something else") {
   ClientHello out;
-  for (const std::string& bytes : std::vector<std::string>{
-           "GET / HTTP/1.1\r\n", "\x15\x03\x01\0\2\1\0"s, "\x16\x02\x01"s, "\x16\x03\x01\0\0"s, "\x16\x03\x01\x40\x01"s,
-           record("\x02"s + u24(10)), record(message("")), record(message(hello_body("") + "x")),
-           hello(server_name("") ), hello(server_name("a\0b"s)), hello(server_name(std::string(256, 'a'))),
-           hello(server_name("a") + server_name("a")), hello(alpn({})), hello(alpn({"h2", ""})), hello(u16(0) + counted16("")),
-           hello(u16(0) + counted16(counted16(u8(1) + counted16("a")))), hello("\0\x10"s), hello(u16(16) + u16(9) + "abc"),
-           record(message("\x02\x03"s + hello_body("").substr(2))), record(message(hello_body("").substr(0, 60)))}) {
+  for (const std::string& bytes : std::vector<std::string>{"GET / HTTP/1.1\r\n",
+                                                           "\x15\x03\x01\0\2\1\0"s,
+                                                           "\x16\x02\x01"s,
+                                                           "\x16\x03\x01\0\0"s,
+                                                           "\x16\x03\x01\x40\x01"s,
+                                                           record("\x02"s + u24(10)),
+                                                           record(message("")),
+                                                           record(message(hello_body("") + "x")),
+                                                           hello(server_name("")),
+                                                           hello(server_name("a\0b"s)),
+                                                           hello(server_name(std::string(256, 'a'))),
+                                                           hello(server_name("a") + server_name("a")),
+                                                           hello(alpn({})),
+                                                           hello(alpn({"h2", ""})),
+                                                           hello(u16(0) + counted16("")),
+                                                           hello(u16(0) + counted16(counted16(u8(1) + counted16("a")))),
+                                                           hello("\0\x10"s),
+                                                           hello(u16(16) + u16(9) + "abc"),
+                                                           record(message("\x02\x03"s + hello_body("").substr(2))),
+                                                           record(message(hello_body("").substr(0, 60)))}) {
     INFO(Catch::StringMaker<std::string>::convert(bytes));
     REQUIRE(sniff_at_every_cut(bytes, out) == Sniffed::other);
   }
@@ -115,47 +129,48 @@ TEST_CASE("http: what the first line says") {
     Sniffed sniffed;
     HttpProtocol protocol = HttpProtocol::http11;
   };
-  for (const Row& row : std::vector<Row>{
-           {"", Sniffed::need_more},
-           {"G", Sniffed::need_more},
-           {"GET", Sniffed::need_more},
-           {"GET /", Sniffed::need_more},
-           {"GET / HTTP/1.1", Sniffed::need_more},
-           {"GET / HTTP/1.1\r", Sniffed::need_more},
-           {"GET / HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11},
-           {"GET / HTTP/1.1\n", Sniffed::found, HttpProtocol::http11},
-           {"POST http://a/b?c HTTP/1.0\r\nHost:", Sniffed::found, HttpProtocol::http10},
-           {"M-SEARCH * HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11},
-           {"CONNECT a:1 HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11},
-           {"P", Sniffed::need_more},
-           {"PRI * HTTP/2.0\r\n\r\nSM\r\n", Sniffed::need_more},
-           {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Sniffed::found, HttpProtocol::h2c},
-           {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0"s, Sniffed::found, HttpProtocol::h2c},
-           {"PRI * HTTP/2.0\r\n\r\nSX", Sniffed::other},
-           {"PRI * HTTP/1.1\r\n", Sniffed::other},
-           {"GET / HTTP/2.0\r\n", Sniffed::other},
-           {"GET / HTTP/1.2\r\n", Sniffed::other},
-           {"GET  HTTP/1.1\r\n", Sniffed::other},
-           {"GET HTTP/1.1\r\n", Sniffed::other},
-           {"GET /\r\n", Sniffed::other},
-           {"get / HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11},
-           {"BREW /pot HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11},
-           {"GETX", Sniffed::need_more},
-           {"G(T", Sniffed::other},
-           {std::string(65, 'A'), Sniffed::other},
-           {"GET bad HTTP/1.1\r\n", Sniffed::other},
-           {"GET a:1 HTTP/1.1\r\n", Sniffed::other},
-           {"GET /a /b HTTP/1.1\r\n", Sniffed::other},
-           {"GET /\xff", Sniffed::other},
-           {"HELO mail.example\r\n", Sniffed::other},
-           {"HE", Sniffed::need_more},
-           {"USER me\r\n", Sniffed::other},
-           {"\x16\x03\x01", Sniffed::other},
-           {"GET /\x01 HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11},  // the codec answers 400
-           {"\0"s, Sniffed::other},
-           {" GET", Sniffed::other},
-           {"GET /" + std::string(max_request_line, 'x'), Sniffed::other},
-           {"GET /" + std::string(max_request_line - 20, 'x') + " HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11}}) {
+  for (const Row& row :
+       std::vector<Row>{{"", Sniffed::need_more},
+                        {"G", Sniffed::need_more},
+                        {"GET", Sniffed::need_more},
+                        {"GET /", Sniffed::need_more},
+                        {"GET / HTTP/1.1", Sniffed::need_more},
+                        {"GET / HTTP/1.1\r", Sniffed::need_more},
+                        {"GET / HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11},
+                        {"GET / HTTP/1.1\n", Sniffed::found, HttpProtocol::http11},
+                        {"POST http://a/b?c HTTP/1.0\r\nHost:", Sniffed::found, HttpProtocol::http10},
+                        {"M-SEARCH * HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11},
+                        {"CONNECT a:1 HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11},
+                        {"P", Sniffed::need_more},
+                        {"PRI * HTTP/2.0\r\n\r\nSM\r\n", Sniffed::need_more},
+                        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Sniffed::found, HttpProtocol::h2c},
+                        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0"s, Sniffed::found, HttpProtocol::h2c},
+                        {"PRI * HTTP/2.0\r\n\r\nSX", Sniffed::other},
+                        {"PRI * HTTP/1.1\r\n", Sniffed::other},
+                        {"GET / HTTP/2.0\r\n", Sniffed::other},
+                        {"GET / HTTP/1.2\r\n", Sniffed::other},
+                        {"GET  HTTP/1.1\r\n", Sniffed::other},
+                        {"GET HTTP/1.1\r\n", Sniffed::other},
+                        {"GET /\r\n", Sniffed::other},
+                        {"get / HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11},
+                        {"BREW /pot HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11},
+                        {"GETX", Sniffed::need_more},
+                        {"G(T", Sniffed::other},
+                        {std::string(65, 'A'), Sniffed::other},
+                        {"GET bad HTTP/1.1\r\n", Sniffed::other},
+                        {"GET a:1 HTTP/1.1\r\n", Sniffed::other},
+                        {"GET /a /b HTTP/1.1\r\n", Sniffed::other},
+                        {"GET /\xff", Sniffed::other},
+                        {"HELO mail.example\r\n", Sniffed::other},
+                        {"HE", Sniffed::need_more},
+                        {"USER me\r\n", Sniffed::other},
+                        {"\x16\x03\x01", Sniffed::other},
+                        {"GET /\x01 HTTP/1.1\r\n", Sniffed::found, HttpProtocol::http11},  // the codec answers 400
+                        {"\0"s, Sniffed::other},
+                        {" GET", Sniffed::other},
+                        {"GET /" + std::string(max_request_line, 'x'), Sniffed::other},
+                        {"GET /" + std::string(max_request_line - 20, 'x') + " HTTP/1.1\r\n", Sniffed::found,
+                         HttpProtocol::http11}}) {
     INFO(row.bytes.substr(0, 60));
     HttpProtocol protocol = HttpProtocol::http11;
     REQUIRE(sniff_http(row.bytes, protocol) == row.sniffed);
@@ -238,7 +253,8 @@ TEST_CASE("PROXY protocol: both versions") {
     REQUIRE((header.destination ? header.destination->to_string() : "") == row.destination);
     REQUIRE(sniff_proxy_header(row.bytes + "GET /", header) == Sniffed::found);
     REQUIRE(header.size == row.bytes.size());
-    for (std::size_t n = 0; n < row.bytes.size(); ++n) REQUIRE(sniff_proxy_header(row.bytes.substr(0, n), header) == Sniffed::need_more);
+    for (std::size_t n = 0; n < row.bytes.size(); ++n)
+      REQUIRE(sniff_proxy_header(row.bytes.substr(0, n), header) == Sniffed::need_more);
   }
 }
 

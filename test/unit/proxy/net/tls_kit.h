@@ -87,7 +87,8 @@ struct Run {
   TestWorker t;
   TlsStats client_stats, server_stats;
 
-  Both handshake(const TlsContext* client, const TlsContext* server, TlsClientOptions options = {}, std::size_t max_read = SIZE_MAX) {
+  Both handshake(const TlsContext* client, const TlsContext* server, TlsClientOptions options = {},
+                 std::size_t max_read = SIZE_MAX) {
     auto [below_client, below_server] = MemoryTransport::make(5000);  // less than one flight
     below_client->set_max_read(max_read);
     below_server->set_max_read(max_read);

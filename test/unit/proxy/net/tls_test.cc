@@ -86,7 +86,9 @@ TEST_CASE("tls: ALPN of the call replaces the context's") {
   const std::vector<std::string> override_with{"istio-h2", "h2"};
   TlsClientOptions options;
   options.alpn = &override_with;
-  REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get(), options).server.transport->tls()->alpn == "h2");
+  REQUIRE(
+      run.handshake(mesh.client_context().get(), mesh.server_context().get(), options).server.transport->tls()->alpn ==
+      "h2");
 }
 
 TEST_CASE("tls: server names that a client refuses during the handshake") {
@@ -96,8 +98,9 @@ TEST_CASE("tls: server names that a client refuses during the handshake") {
   const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
   REQUIRE_FALSE(both.client);
   REQUIRE(both.client.error == Errc::tls_san_mismatch);
-  REQUIRE(both.client.failure.find("OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify cert failed: SAN matcher, certificate SANs are [" + bob) !=
-          std::string::npos);
+  REQUIRE(both.client.failure.find(
+              "OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify cert failed: SAN matcher, certificate SANs are [" +
+              bob) != std::string::npos);
   REQUIRE(both.client.failure.rfind("TLS_error:|", 0) == 0);
   REQUIRE(both.client.failure.find(":TLS_error_end") == both.client.failure.size() - 14);
   REQUIRE_FALSE(both.server);
@@ -190,7 +193,9 @@ TEST_CASE("tls: a client without a certificate") {
   SECTION("required") {
     const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
     REQUIRE(both.server.error == Errc::tls_certificate_rejected);
-    REQUIRE(both.server.failure.find("PEER_DID_NOT_RETURN_A_CERTIFICATE:peer did not provide required client certificate") != std::string::npos);
+    REQUIRE(both.server.failure.find(
+                "PEER_DID_NOT_RETURN_A_CERTIFICATE:peer did not provide required client certificate") !=
+            std::string::npos);
     REQUIRE(run.server_stats.fail_verify_no_cert.value() == 1);
   }
   SECTION("welcome") {
@@ -203,7 +208,8 @@ TEST_CASE("tls: a client without a certificate") {
   SECTION("names to match require one") {
     mesh.server.require_client_certificate = false;
     mesh.server.validation->subject_alt_names = {exact(alice)};
-    REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).server.error == Errc::tls_certificate_rejected);
+    REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).server.error ==
+            Errc::tls_certificate_rejected);
   }
 }
 
@@ -214,7 +220,8 @@ TEST_CASE("tls: optional client certificates are verified when they come") {
   mesh.server.require_client_certificate = false;
   Run run;
   SECTION("refused") {
-    REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).server.error == Errc::tls_certificate_rejected);
+    REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).server.error ==
+            Errc::tls_certificate_rejected);
   }
   SECTION("unless the config says that untrusted ones are accepted") {
     mesh.server.validation->accept_untrusted = true;
@@ -228,7 +235,8 @@ TEST_CASE("tls: required, but nothing to verify it by: refused") {
   Mesh mesh;
   mesh.server.validation.reset();
   Run run;
-  REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).server.error == Errc::tls_certificate_rejected);
+  REQUIRE(run.handshake(mesh.client_context().get(), mesh.server_context().get()).server.error ==
+          Errc::tls_certificate_rejected);
 }
 
 TEST_CASE("tls: pins") {
@@ -320,7 +328,8 @@ TEST_CASE("tls: contexts that cannot be made") {
   }
   SECTION("two certificates of one type") {
     mesh.server.certificate_secrets.push_back("client");
-    REQUIRE(mesh.make(mesh.server, Role::server).error.find("at most one certificate of a given type") != std::string::npos);
+    REQUIRE(mesh.make(mesh.server, Role::server).error.find("at most one certificate of a given type") !=
+            std::string::npos);
   }
   SECTION("server without a certificate") {
     mesh.server.certificate_secrets.clear();
@@ -362,8 +371,9 @@ TEST_CASE("tls: Istio's cipher suites, RSA beside ECDSA") {
   rsa.rsa = true;
   mesh.put("server-rsa", mesh.ca.issue(rsa));
   mesh.server.certificate_secrets = {"server-rsa", "server"};
-  mesh.server.cipher_suites = {"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256",
-                               "ECDHE-RSA-AES128-GCM-SHA256",   "AES256-GCM-SHA384",           "AES128-GCM-SHA256"};
+  mesh.server.cipher_suites = {
+      "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256",
+      "ECDHE-RSA-AES128-GCM-SHA256",   "AES256-GCM-SHA384",           "AES128-GCM-SHA256"};
   mesh.client.max_version = TlsParams::Version::v1_2;
   Run run;
   SECTION("ECDSA first") {
@@ -371,7 +381,8 @@ TEST_CASE("tls: Istio's cipher suites, RSA beside ECDSA") {
     INFO(both.server.failure);
     REQUIRE(both.server);
     REQUIRE(both.server.transport->tls()->cipher == "ECDHE-ECDSA-AES256-GCM-SHA384");
-    REQUIRE(both.server.transport->tls()->local->sha256 == to_hex(certificate_sha256(parse_certificates(mesh.secrets["server"].certificate_chain)[0].get())));
+    REQUIRE(both.server.transport->tls()->local->sha256 ==
+            to_hex(certificate_sha256(parse_certificates(mesh.secrets["server"].certificate_chain)[0].get())));
   }
   SECTION("RSA for those who want it") {
     mesh.client.cipher_suites = {"ECDHE-RSA-AES128-GCM-SHA256"};
@@ -379,7 +390,8 @@ TEST_CASE("tls: Istio's cipher suites, RSA beside ECDSA") {
     INFO(both.server.failure);
     REQUIRE(both.server);
     REQUIRE(both.server.transport->tls()->cipher == "ECDHE-RSA-AES128-GCM-SHA256");
-    REQUIRE(both.server.transport->tls()->local->sha256 == to_hex(certificate_sha256(parse_certificates(mesh.secrets["server-rsa"].certificate_chain)[0].get())));
+    REQUIRE(both.server.transport->tls()->local->sha256 ==
+            to_hex(certificate_sha256(parse_certificates(mesh.secrets["server-rsa"].certificate_chain)[0].get())));
   }
 }
 
@@ -464,20 +476,23 @@ TEST_CASE("tls: plain text, garbage and an early end at the handshake") {
   Buffer initial;
   SECTION("plain HTTP") {
     initial.append("GET / HTTP/1.1\r\n\r\n");
-    const TlsHandshake done = run.t.run(tls_server(run.t.worker, std::move(below_server), server.get(), std::move(initial), options));
+    const TlsHandshake done =
+        run.t.run(tls_server(run.t.worker, std::move(below_server), server.get(), std::move(initial), options));
     REQUIRE(done.error == Errc::tls_handshake_failed);
     REQUIRE(done.failure.find("HTTP_REQUEST") != std::string::npos);
     REQUIRE(run.server_stats.connection_error.value() == 1);
   }
   SECTION("garbage") {
     initial.append(std::string(1000, '\xff'));
-    REQUIRE(run.t.run(tls_server(run.t.worker, std::move(below_server), server.get(), std::move(initial), options)).error ==
-            Errc::tls_handshake_failed);
+    REQUIRE(
+        run.t.run(tls_server(run.t.worker, std::move(below_server), server.get(), std::move(initial), options)).error ==
+        Errc::tls_handshake_failed);
   }
   SECTION("end") {
     below_client->send("\x16\x03");
     below_client->close(Errc::ok);
-    REQUIRE(run.t.run(tls_server(run.t.worker, std::move(below_server), server.get(), Buffer(), options)).error == Errc::eof);
+    REQUIRE(run.t.run(tls_server(run.t.worker, std::move(below_server), server.get(), Buffer(), options)).error ==
+            Errc::eof);
   }
 }
 

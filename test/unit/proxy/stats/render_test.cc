@@ -47,7 +47,8 @@ TEST_CASE("text: texts, then numbers, then histograms, by name") {
         "cluster-x: 1\n"
         "server.state: 0\n"
         "cluster.a;.empty: No recorded values\n"
-        "cluster.a;.upstream_cx_connect_ms: P0(nan,1) P25(nan,3) P50(nan,5) P75(nan,7.5) P90(nan,9) P95(nan,9.5) P99(nan,9.9) "
+        "cluster.a;.upstream_cx_connect_ms: P0(nan,1) P25(nan,3) P50(nan,5) P75(nan,7.5) P90(nan,9) P95(nan,9.5) "
+        "P99(nan,9.9) "
         "P99.5(nan,9.95) P99.9(nan,9.99) P100(nan,10)\n");
 }
 
@@ -55,7 +56,8 @@ TEST_CASE("only what was used, only what the filter and the kind let pass") {
   StatQuery query;
   query.used_only = true;
   query.filter = [](std::string_view name) { return name.find("upstream") != name.npos || name == "server.state"; };
-  CHECK_THAT(stats_text(sample(), query), Catch::StartsWith("cluster.a;.upstream_rq_200: 3\nserver.state: 0\ncluster.a;.upstream_cx"));
+  CHECK_THAT(stats_text(sample(), query),
+             Catch::StartsWith("cluster.a;.upstream_rq_200: 3\nserver.state: 0\ncluster.a;.upstream_cx"));
   query.kind = StatSnapshot::Kind::counter;
   CHECK(stats_text(sample(), query) == "cluster.a;.upstream_rq_200: 3\n");
 }
@@ -65,7 +67,8 @@ TEST_CASE("histograms by bucket") {
   query.kind = StatSnapshot::Kind::histogram;
   query.used_only = true;
   query.buckets = StatQuery::Buckets::cumulative;
-  CHECK_THAT(stats_text(sample(), query), Catch::StartsWith("cluster.a;.upstream_cx_connect_ms: B0.5(0,0) B1(0,0) B5(0,1) B10(0,2) B25(0,2)"));
+  CHECK_THAT(stats_text(sample(), query),
+             Catch::StartsWith("cluster.a;.upstream_cx_connect_ms: B0.5(0,0) B1(0,0) B5(0,1) B10(0,2) B25(0,2)"));
   CHECK_THAT(stats_text(sample(), query), Catch::EndsWith("B1.8e+06(0,2) B3.6e+06(0,2)\n"));
   query.buckets = StatQuery::Buckets::disjoint;
   CHECK_THAT(stats_text(sample(), query), Catch::Contains("B5(0,1) B10(0,1) B25(0,0)"));
@@ -73,12 +76,15 @@ TEST_CASE("histograms by bucket") {
 
 TEST_CASE("JSON") {
   StatQuery query;
-  query.filter = [](std::string_view name) { return name.find("cluster_manager") == 0 || name == "a.version" || name == "cluster.a;.empty"; };
+  query.filter = [](std::string_view name) {
+    return name.find("cluster_manager") == 0 || name == "a.version" || name == "cluster.a;.empty";
+  };
   CHECK_THAT(stats_json(sample(), query),
-             Catch::StartsWith("{\"stats\":[{\"name\":\"cluster_manager.cds.version_text\",\"value\":\"v\\\"1\\u000a\"},"
-                               "{\"name\":\"a.version\",\"value\":15274230365318697128},"
-                               "{\"histograms\":{\"supported_quantiles\":[0,25,50,75,90,95,99,99.5,99.9,100],\"computed_quantiles\":["
-                               "{\"name\":\"cluster.a;.empty\",\"values\":[{\"cumulative\":null,\"interval\":null},"));
+             Catch::StartsWith(
+                 "{\"stats\":[{\"name\":\"cluster_manager.cds.version_text\",\"value\":\"v\\\"1\\u000a\"},"
+                 "{\"name\":\"a.version\",\"value\":15274230365318697128},"
+                 "{\"histograms\":{\"supported_quantiles\":[0,25,50,75,90,95,99,99.5,99.9,100],\"computed_quantiles\":["
+                 "{\"name\":\"cluster.a;.empty\",\"values\":[{\"cumulative\":null,\"interval\":null},"));
   CHECK_THAT(stats_json(sample(), query), Catch::EndsWith("]}]}}]}"));
   query.filter = [](std::string_view name) { return name == "cluster.a;.upstream_cx_connect_ms"; };
   CHECK_THAT(stats_json(sample(), query), Catch::Contains("{\"cumulative\":7.5,\"interval\":null}"));
@@ -118,7 +124,8 @@ TEST_CASE("Prometheus: texts on request, values escaped") {
 
 TEST_CASE("Prometheus: metrics with labels of their own keep their namespace's name") {
   StatSnapshot snapshot;
-  const std::array<std::pair<std::string_view, std::string_view>, 2> labels{{{"reporter", "destination"}, {"source.app", "a\\b"}}};
+  const std::array<std::pair<std::string_view, std::string_view>, 2> labels{
+      {{"reporter", "destination"}, {"source.app", "a\\b"}}};
   snapshot.labelled_counter("istiocustom.istio_requests_total", labels, 5);
   snapshot.labelled_counter("istiocustom.9lives", labels, 5);
   Histogram histogram;
@@ -126,10 +133,12 @@ TEST_CASE("Prometheus: metrics with labels of their own keep their namespace's n
   snapshot.labelled_histogram("istiocustom.istio_request_bytes", labels, histogram);
   TagExtractor none;
   const std::string out = stats_prometheus(snapshot, {}, none);
-  CHECK_THAT(out, Catch::StartsWith("# TYPE istio_requests_total counter\n"
-                                    "istio_requests_total{reporter=\"destination\",source_app=\"a\\\\b\"} 5\n"
-                                    "# TYPE istio_request_bytes histogram\n"
-                                    "istio_request_bytes_bucket{reporter=\"destination\",source_app=\"a\\\\b\",le=\"0.5\"} 0\n"));
+  CHECK_THAT(out, Catch::StartsWith(
+                      "# TYPE istio_requests_total counter\n"
+                      "istio_requests_total{reporter=\"destination\",source_app=\"a\\\\b\"} 5\n"
+                      "# TYPE istio_request_bytes histogram\n"
+                      "istio_request_bytes_bucket{reporter=\"destination\",source_app=\"a\\\\b\",le=\"0.5\"} 0\n"));
   CHECK_THAT(out, !Catch::Contains("9lives"));
-  CHECK_THAT(stats_text(snapshot, {}), Catch::Contains("istiocustom.istio_requests_total.reporter.destination.source.app.a\\b: 5\n"));
+  CHECK_THAT(stats_text(snapshot, {}),
+             Catch::Contains("istiocustom.istio_requests_total.reporter.destination.source.app.a\\b: 5\n"));
 }

@@ -16,7 +16,8 @@ TagExtractor istio() {
            {"tcp_prefix", "^tcp\\.((.*?)\\.)\\w+?$"},
            {"response_code", "_rq(_(\\d{3}))$"},
            {"response_code_class", "_rq(_(\\dxx))$"},
-           {"http_conn_manager_listener_prefix", "^listener(?=\\.).*?\\.http\\.(((?:[_.[:digit:]]*|[_\\[\\]aAbBcCdDeEfF[:digit:]]*))\\.)"},
+           {"http_conn_manager_listener_prefix",
+            "^listener(?=\\.).*?\\.http\\.(((?:[_.[:digit:]]*|[_\\[\\]aAbBcCdDeEfF[:digit:]]*))\\.)"},
            {"listener_address", "^listener\\.(((?:[_.[:digit:]]*|[_\\[\\]aAbBcCdDeEfF[:digit:]]*))\\.)"},
            {"authz_enforce_result", "rbac(\\.(allowed|denied))"},
            {"authz_dry_run_action", "(\\.istio_dry_run_(allow|deny)_)"},
@@ -53,12 +54,16 @@ TEST_CASE("Istio's labels") {
   };
   check("cluster.outbound|80||a.b.svc;.upstream_rq_200", "cluster.upstream_rq",
         {{"cluster_name", "outbound|80||a.b.svc"}, {"response_code", "200"}});
-  check("cluster.xds-grpc;.upstream_rq_2xx", "cluster.upstream_rq", {{"cluster_name", "xds-grpc"}, {"response_code_class", "2xx"}});
+  check("cluster.xds-grpc;.upstream_rq_2xx", "cluster.upstream_rq",
+        {{"cluster_name", "xds-grpc"}, {"response_code_class", "2xx"}});
   check("http.inbound_0.0.0.0_8080;.rbac.allowed", "http.rbac",
         {{"authz_enforce_result", "allowed"}, {"http_conn_manager_prefix", "inbound_0.0.0.0_8080"}});
   check("http.inbound_0.0.0.0_8080;.rbac.istio_dry_run_allow_.shadow_denied", "http.rbac",
-        {{"authz_dry_run_action", "allow"}, {"authz_dry_run_result", "denied"}, {"http_conn_manager_prefix", "inbound_0.0.0.0_8080"}});
-  check("listener.0.0.0.0_80.downstream_cx_active", "listener.downstream_cx_active", {{"listener_address", "0.0.0.0_80"}});
+        {{"authz_dry_run_action", "allow"},
+         {"authz_dry_run_result", "denied"},
+         {"http_conn_manager_prefix", "inbound_0.0.0.0_8080"}});
+  check("listener.0.0.0.0_80.downstream_cx_active", "listener.downstream_cx_active",
+        {{"listener_address", "0.0.0.0_80"}});
   check("tcp.name.downstream_cx_total", "tcp.downstream_cx_total", {{"tcp_prefix", "name"}});
   check("server.live", "server.live", {});
   check("httpx.a;.b", "httpx.a;.b", {});

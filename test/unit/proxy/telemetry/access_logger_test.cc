@@ -68,14 +68,17 @@ struct Bench {
 
 AccessLogFilter flags(std::vector<std::string> any_of) { return {AccessLogFilter::ResponseFlags{std::move(any_of)}}; }
 
-AccessLogFilter code(AccessLogFilter::StatusCode::Op op, std::uint32_t value) { return {AccessLogFilter::StatusCode{op, value}}; }
+AccessLogFilter code(AccessLogFilter::StatusCode::Op op, std::uint32_t value) {
+  return {AccessLogFilter::StatusCode{op, value}};
+}
 
 }  // namespace
 
 TEST_CASE("a file that cannot be opened loses its lines, and they are counted") {
   Bench bench;
   bench.chain.access_logs = {
-      std::make_shared<const AccessLog>(AccessLog{"/nonexistent/log", parse_format("x\n").items, {}}), bench.make("kept\n")};
+      std::make_shared<const AccessLog>(AccessLog{"/nonexistent/log", parse_format("x\n").items, {}}),
+      bench.make("kept\n")};
   bench.serve("/");
   bench.logger->flush();
   CHECK(bench.written() == "kept\n");
@@ -131,8 +134,9 @@ TEST_CASE("connections are logged without heads") {
   info.flags.set(ResponseFlag::no_route_found);
   info.complete = 3ms;
   bench.connection.server_name = "a.b";
-  bench.logger->log_connection({bench.make("%REQ(:METHOD)% %RESPONSE_FLAGS% %ACCESS_LOG_TYPE% %REQUESTED_SERVER_NAME%\n", flags({"NR"}))},
-                               bench.connection, info);
+  bench.logger->log_connection(
+      {bench.make("%REQ(:METHOD)% %RESPONSE_FLAGS% %ACCESS_LOG_TYPE% %REQUESTED_SERVER_NAME%\n", flags({"NR"}))},
+      bench.connection, info);
   bench.logger->log_connection({bench.make("not this\n", flags({"UF"}))}, bench.connection, info);
   bench.logger->flush();
   CHECK(bench.written() == "- NR TcpConnectionEnd a.b\n");

@@ -90,19 +90,47 @@ TEST_CASE("nothing known prints as nothing") {
   const ParsedFormat parsed = parse_format(istio_format);
   std::string out;
   append_text(out, parsed.items, {.info = info, .now = TimePoint(3ms)});
-  CHECK(out == "[1970-01-01T00:00:00.000Z] \"- - -\" 0 - - - \"-\" 0 0 3 - \"-\" \"-\" \"-\" \"-\" \"-\" - - - - - -\n");
+  CHECK(out ==
+        "[1970-01-01T00:00:00.000Z] \"- - -\" 0 - - - \"-\" 0 0 3 - \"-\" \"-\" \"-\" \"-\" \"-\" - - - - - -\n");
 }
 
 TEST_CASE("every operator can be asked of nothing") {
   StreamInfo info;
-  for (const char* name :
-       {"EMIT_TIME", "REQUEST_DURATION", "REQUEST_TX_DURATION", "RESPONSE_DURATION", "RESPONSE_TX_DURATION",
-        "DOWNSTREAM_HANDSHAKE_DURATION", "COMMON_DURATION(US_TX_BEG:DS_TX_END)", "UPSTREAM_WIRE_BYTES_SENT", "UPSTREAM_PROTOCOL",
-        "CONNECTION_TERMINATION_DETAILS", "RESPONSE_FLAGS_LONG", "TRAILER(X)", "REQ_WITHOUT_QUERY(:PATH)", "PATH", "QUERY_PARAM(X)",
-        "VIRTUAL_HOST_NAME", "UPSTREAM_HOST_NAME", "UPSTREAM_REMOTE_PORT", "UPSTREAM_REQUEST_ATTEMPT_COUNT", "UPSTREAM_CONNECTION_ID",
-        "UPSTREAM_PEER_SUBJECT", "DOWNSTREAM_LOCAL_PORT", "DOWNSTREAM_DIRECT_REMOTE_PORT", "DOWNSTREAM_PEER_URI_SAN",
-        "DOWNSTREAM_LOCAL_SUBJECT", "CONNECTION_ID", "STREAM_ID", "TRACE_ID", "GRPC_STATUS", "GRPC_STATUS_NUMBER",
-        "DYNAMIC_METADATA(a)", "CLUSTER_METADATA(a)", "FILTER_STATE(a)", "FILTER_CHAIN_NAME", "DOWNSTREAM_WIRE_BYTES_SENT"}) {
+  for (const char* name : {"EMIT_TIME",
+                           "REQUEST_DURATION",
+                           "REQUEST_TX_DURATION",
+                           "RESPONSE_DURATION",
+                           "RESPONSE_TX_DURATION",
+                           "DOWNSTREAM_HANDSHAKE_DURATION",
+                           "COMMON_DURATION(US_TX_BEG:DS_TX_END)",
+                           "UPSTREAM_WIRE_BYTES_SENT",
+                           "UPSTREAM_PROTOCOL",
+                           "CONNECTION_TERMINATION_DETAILS",
+                           "RESPONSE_FLAGS_LONG",
+                           "TRAILER(X)",
+                           "REQ_WITHOUT_QUERY(:PATH)",
+                           "PATH",
+                           "QUERY_PARAM(X)",
+                           "VIRTUAL_HOST_NAME",
+                           "UPSTREAM_HOST_NAME",
+                           "UPSTREAM_REMOTE_PORT",
+                           "UPSTREAM_REQUEST_ATTEMPT_COUNT",
+                           "UPSTREAM_CONNECTION_ID",
+                           "UPSTREAM_PEER_SUBJECT",
+                           "DOWNSTREAM_LOCAL_PORT",
+                           "DOWNSTREAM_DIRECT_REMOTE_PORT",
+                           "DOWNSTREAM_PEER_URI_SAN",
+                           "DOWNSTREAM_LOCAL_SUBJECT",
+                           "CONNECTION_ID",
+                           "STREAM_ID",
+                           "TRACE_ID",
+                           "GRPC_STATUS",
+                           "GRPC_STATUS_NUMBER",
+                           "DYNAMIC_METADATA(a)",
+                           "CLUSTER_METADATA(a)",
+                           "FILTER_STATE(a)",
+                           "FILTER_CHAIN_NAME",
+                           "DOWNSTREAM_WIRE_BYTES_SENT"}) {
     const ParsedFormat parsed = parse_format("%" + std::string(name) + "%");
     INFO(name);
     REQUIRE(parsed.error.empty());
@@ -116,7 +144,8 @@ TEST_CASE("Istio's default line, as Envoy printed it for such a request") {
   Example example;
   CHECK(example.text(istio_format) ==
         "[2026-11-21T11:16:18.860Z] \"GET /hello HTTP/1.1\" 200 - via_upstream - \"-\" 0 478 6 5 \"-\" \"-\" "
-        "\"73cb9cfe-1175-42f3-bbc2-9e6e4b22882a\" \"server:8080\" \"10.244.0.4:8080\" outbound|8080||server.default.svc.cluster.local "
+        "\"73cb9cfe-1175-42f3-bbc2-9e6e4b22882a\" \"server:8080\" \"10.244.0.4:8080\" "
+        "outbound|8080||server.default.svc.cluster.local "
         "10.244.0.5:47332 10.96.120.166:8080 10.244.0.5:45260 - default\n");
 }
 
@@ -136,7 +165,8 @@ TEST_CASE("the same for a refused connection behind TLS") {
   CHECK(example.text(istio_format) ==
         "[2026-11-21T11:16:18.860Z] \"GET /refused HTTP/1.1\" 503 URX,UF "
         "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused} - "
-        "\"delayed_connect_error:_Connection_refused\" 0 478 6 - \"-\" \"-\" \"73cb9cfe-1175-42f3-bbc2-9e6e4b22882a\" \"server:8080\" "
+        "\"delayed_connect_error:_Connection_refused\" 0 478 6 - \"-\" \"-\" \"73cb9cfe-1175-42f3-bbc2-9e6e4b22882a\" "
+        "\"server:8080\" "
         "\"10.244.0.4:8080\" outbound|8080||server.default.svc.cluster.local - 10.96.120.166:8080 10.244.0.5:45260 "
         "outbound_.8080_._.server.default.svc.cluster.local default\n");
 }
@@ -192,12 +222,14 @@ TEST_CASE("request headers, alternatives, lengths") {
 
 TEST_CASE("addresses") {
   Example example;
-  CHECK(example.text("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_PORT% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS%") ==
+  CHECK(example.text(
+            "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_PORT% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS%") ==
         "10.244.0.5 45260 10.244.0.9:1");
   example.info.upstream_remote = address("2001:db8::1", 9);
   CHECK(example.text("%UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%") == "[2001:db8::1]:9 2001:db8::1");
   example.info.upstream_remote = Address::pipe("/run/x");
-  CHECK(example.text("%UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %UPSTREAM_REMOTE_PORT%") == "/run/x /run/x -");
+  CHECK(example.text("%UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %UPSTREAM_REMOTE_PORT%") ==
+        "/run/x /run/x -");
   example.connection.server_name = "a b\"\n.x_-";
   CHECK(example.text("%REQUESTED_SERVER_NAME%") == "a_b__.x_-");
 }
@@ -218,7 +250,8 @@ TEST_CASE("durations") {
   example.info.request_complete = 1500us;
   example.info.upstream_first_byte_received = 5ms;
   CHECK(example.text("%REQUEST_DURATION% %RESPONSE_DURATION% %RESPONSE_TX_DURATION%") == "1 5 1");
-  CHECK(example.text("%COMMON_DURATION(DS_RX_BEG:DS_RX_END:us)% %COMMON_DURATION(DS_RX_END:US_RX_BEG:ns)%") == "1500 3500000");
+  CHECK(example.text("%COMMON_DURATION(DS_RX_BEG:DS_RX_END:us)% %COMMON_DURATION(DS_RX_END:US_RX_BEG:ns)%") ==
+        "1500 3500000");
   CHECK(example.text("%COMMON_DURATION(US_RX_BEG:DS_RX_END)%") == "-");  // backwards
 }
 
@@ -232,7 +265,8 @@ TEST_CASE("certificates") {
   peer->uri_sans = {"spiffe://a", "spiffe://b"};
   peer->subject = "CN=x";
   example.tls.peer = peer;
-  CHECK(example.text("%DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_PEER_SUBJECT% %DOWNSTREAM_PEER_DNS_SAN%") == "spiffe://a,spiffe://b CN=x -");
+  CHECK(example.text("%DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_PEER_SUBJECT% %DOWNSTREAM_PEER_DNS_SAN%") ==
+        "spiffe://a,spiffe://b CN=x -");
 }
 
 TEST_CASE("gRPC status") {
@@ -240,7 +274,8 @@ TEST_CASE("gRPC status") {
   example.trailers.add("grpc-status", "4");
   CHECK(example.text("%GRPC_STATUS%") == "-");  // not a gRPC request
   example.request.headers.add("content-type", "application/grpc+proto");
-  CHECK(example.text("%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS_NUMBER%") == "DeadlineExceeded DEADLINE_EXCEEDED 4");
+  CHECK(example.text("%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS_NUMBER%") ==
+        "DeadlineExceeded DEADLINE_EXCEEDED 4");
   example.trailers.clear();
   example.response.headers.add("grpc-status", "99");
   CHECK(example.text("%GRPC_STATUS%") == "99");
@@ -264,7 +299,8 @@ TEST_CASE("unique ids are") {
 
 TEST_CASE("JSON keeps types, as Envoy's does") {
   Example example;
-  JsonFormat::Object nested{{"a", {std::vector<JsonFormat::Node>{node("%REQ(X-MISSING)%"), node("x"), {3.0}}}}, {"b", node("%PROTOCOL%")}};
+  JsonFormat::Object nested{{"a", {std::vector<JsonFormat::Node>{node("%REQ(X-MISSING)%"), node("x"), {3.0}}}},
+                            {"b", node("%PROTOCOL%")}};
   CHECK(example.json({{"alpha", node("%RESPONSE_CODE%")},
                       {"boo", {true}},
                       {"empty", node("")},
@@ -276,7 +312,8 @@ TEST_CASE("JSON keeps types, as Envoy's does") {
                       {"null", {nullptr}},
                       {"num", {1000000.0}},
                       {"port", node("%DOWNSTREAM_LOCAL_PORT%")}}) ==
-        "{\"alpha\":200,\"boo\":true,\"empty\":\"\",\"flags\":\"-\",\"lit\":\"literal\",\"missing\":null,\"mixed\":\"a200b-\","
+        "{\"alpha\":200,\"boo\":true,\"empty\":\"\",\"flags\":\"-\",\"lit\":\"literal\",\"missing\":null,\"mixed\":"
+        "\"a200b-\","
         "\"nested\":{\"a\":[null,\"x\",3],\"b\":\"HTTP/1.1\"},\"null\":null,\"num\":1e+06,\"port\":8080}\n");
   CHECK(example.json({}) == "{}\n");
 }
@@ -301,8 +338,10 @@ TEST_CASE("JSON strings: UTF-8 stays, anything else is taken for Latin-1") {
     return example.json({{"k", node("%REQ(X-A)%")}});
   };
   CHECK(escaped("v\"\\ / \xc3\xbc \t\xe2\x82\xac<>&'") == "{\"k\":\"v\\\"\\\\ / \xc3\xbc \\t\xe2\x82\xac<>&'\"}\n");
-  CHECK(escaped("v\"\\ / \xff\xc3\xbc tab\tend <>&'") == "{\"k\":\"v\\u0022\\u005c / \\u00ff\\u00c3\\u00bc tab\\u0009end <>&'\"}\n");
-  for (const char* bad : {"\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xf0\x80\x80\x80", "\xc3", "\xe2\x82", "\x80"})
+  CHECK(escaped("v\"\\ / \xff\xc3\xbc tab\tend <>&'") ==
+        "{\"k\":\"v\\u0022\\u005c / \\u00ff\\u00c3\\u00bc tab\\u0009end <>&'\"}\n");
+  for (const char* bad :
+       {"\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xf0\x80\x80\x80", "\xc3", "\xe2\x82", "\x80"})
     CHECK_THAT(escaped(bad), Catch::Contains("\\u00"));
   for (const char* good : {"\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf4\x8f\xbf\xbf", "\xe0\xa0\x80"})
     CHECK(escaped(good) == "{\"k\":\"" + std::string(good) + "\"}\n");

@@ -97,8 +97,10 @@ TEST_CASE("a pipe that nobody empties costs a bound of memory, loses what is bey
     std::string buffer(64 * 1024, '\0');
     while (got < accepted * chunk.size()) {
       const ssize_t n = read(reader, buffer.data(), buffer.size());
-      if (n > 0) got += static_cast<std::size_t>(n);
-      else usleep(1000);
+      if (n > 0)
+        got += static_cast<std::size_t>(n);
+      else
+        usleep(1000);
     }
     CHECK(got == accepted * chunk.size());
     sinks.flush();

@@ -41,6 +41,7 @@ TEST_CASE("what is remembered of a second is not used for another, nor for anoth
     for (int second = 0; second < 3; ++second)
       for (const char* format : {"a%S.%1f", "b%S.%2f", "c%S", "d%S", "e%S", "f%S"}) {
         const std::string out = formatted(format, std::chrono::seconds(second) + 120ms);
-        CHECK(out.substr(1, 4) == std::string(1, format[0]) + "0" + std::to_string(second) + (format[3] == '\0' ? ">" : "."));
+        CHECK(out.substr(1, 4) ==
+              std::string(1, format[0]) + "0" + std::to_string(second) + (format[3] == '\0' ? ">" : "."));
       }
 }

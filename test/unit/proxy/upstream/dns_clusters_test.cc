@@ -14,7 +14,9 @@ namespace {
 
 class FakeResolver final : public DnsResolver {
  public:
-  void resolve(const std::string& name, Family family, Done done) override { asked.push_back({name, family, std::move(done)}); }
+  void resolve(const std::string& name, Family family, Done done) override {
+    asked.push_back({name, family, std::move(done)});
+  }
   struct Question {
     std::string name;
     Family family;
@@ -47,7 +49,8 @@ struct Case {
                       for (const auto& endpoint : locality.endpoints) list.push_back(endpoint.address.to_string());
                   }};
 
-  static std::shared_ptr<Cluster> cluster(std::initializer_list<const char*> names, Cluster::Type type = Cluster::Type::strict_dns) {
+  static std::shared_ptr<Cluster> cluster(std::initializer_list<const char*> names,
+                                          Cluster::Type type = Cluster::Type::strict_dns) {
     auto out = std::make_shared<Cluster>();
     out->name = "c";
     out->type = type;
@@ -213,10 +216,11 @@ TEST_CASE("dns: being told may lead to watching something else") {
   FakeResolver resolver;
   int told = 0;
   std::unique_ptr<DnsClusters> dns;
-  dns = std::make_unique<DnsClusters>(t.worker, resolver, [&](const std::string&, std::shared_ptr<const LoadAssignment>) {
-    ++told;
-    dns->watch({});
-  });
+  dns =
+      std::make_unique<DnsClusters>(t.worker, resolver, [&](const std::string&, std::shared_ptr<const LoadAssignment>) {
+        ++told;
+        dns->watch({});
+      });
   dns->watch({Case::cluster({"a.test"})});
   resolver.answer({"10.0.0.1"});
   REQUIRE(told == 1);

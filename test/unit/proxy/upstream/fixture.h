@@ -1,8 +1,8 @@
 // An upstream side without a network: clusters given as values, endpoints played by hand through memory transports.
 #pragma once
 
-#include "proxy/upstream/forward.h"
 #include "proxy/net/tls_context.h"
+#include "proxy/upstream/forward.h"
 #include "test/support/fake_clock.h"
 #include "test/support/memory_transport.h"
 

@@ -87,7 +87,8 @@ TEST_CASE("a connect failure that no retry cured") {
   next_try(f);
   REQUIRE(r.reply().status == 503);
   REQUIRE(r.reply().body ==
-          "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection timeout");
+          "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection "
+          "timeout");
   r.stream->info.flags.set(*r.reply().flag);
   REQUIRE(r.flags() == "URX,UF");
 }

@@ -77,8 +77,9 @@ TEST_CASE("the endpoint refuses the connection") {
   REQUIRE(r.reply().status == 503);
   REQUIRE(r.reply().body ==
           "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure");
-  REQUIRE(r.reply().details ==
-          "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}");
+  REQUIRE(
+      r.reply().details ==
+      "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}");
   REQUIRE(r.reply().flag == ResponseFlag::upstream_connection_failure);
   REQUIRE(r.stream->info.upstream_transport_failure_reason == "delayed connect error: Connection refused");
   REQUIRE(f.stats().upstream_cx_connect_fail.value() == 1);
@@ -95,7 +96,8 @@ TEST_CASE("the connection ends before an answer") {
   f.connector.peer(0).close(Errc::eof);
   f.t.poll();
   REQUIRE(r.reply().status == 503);
-  REQUIRE(r.reply().body == "upstream connect error or disconnect/reset before headers. reset reason: connection termination");
+  REQUIRE(r.reply().body ==
+          "upstream connect error or disconnect/reset before headers. reset reason: connection termination");
   REQUIRE(r.reply().details == "upstream_reset_before_response_started{connection_termination}");
   REQUIRE(r.reply().flag == ResponseFlag::upstream_connection_termination);
   REQUIRE(f.stats().upstream_cx_active.value() == 0);
@@ -290,7 +292,8 @@ TEST_CASE("an upgrade: raw bytes both ways, none before the upstream has agreed"
   const std::string sent = f.connector.peer(0).receive();
   REQUIRE_THAT(sent, Contains("upgrade: websocket"));
   REQUIRE_THAT(sent, !Contains("early"));
-  f.connector.peer(0).send("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nfrom up");
+  f.connector.peer(0).send(
+      "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nfrom up");
   f.t.poll();
   REQUIRE(r.stream->response.upgraded);
   REQUIRE(f.connector.peer(0).receive() == "early");

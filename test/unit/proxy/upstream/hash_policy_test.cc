@@ -27,7 +27,8 @@ HashPolicy header(std::string name, bool terminal = false) { return {HashPolicy:
 TEST_CASE("no policy, or none that finds anything: no hash") {
   Case c;
   REQUIRE_FALSE(c.hash().value);
-  c.policies = {header("x-user"), {HashPolicy::Cookie{"c", {}, "", {}}, false}, {HashPolicy::QueryParameter{"none"}, false}};
+  c.policies = {
+      header("x-user"), {HashPolicy::Cookie{"c", {}, "", {}}, false}, {HashPolicy::QueryParameter{"none"}, false}};
   REQUIRE_FALSE(c.hash().value);
 }
 
@@ -83,7 +84,8 @@ TEST_CASE("hash of a cookie") {
 
 TEST_CASE("a cookie that is missing is made, when the policy has a lifetime") {
   Case c;
-  c.policies = {{HashPolicy::Cookie{"s", std::chrono::seconds(60), "/p", {{"SameSite", "Strict"}, {"Secure", ""}}}, false}};
+  c.policies = {
+      {HashPolicy::Cookie{"s", std::chrono::seconds(60), "/p", {{"SameSite", "Strict"}, {"Secure", ""}}}, false}};
   const RequestHash made = c.hash();
   REQUIRE(made.value);
   REQUIRE(made.set_cookies.size() == 1);

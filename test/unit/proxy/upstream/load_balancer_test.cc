@@ -60,7 +60,8 @@ Approx near(double value) { return Approx(value).margin(0.02); }
 }  // namespace
 
 TEST_CASE("nothing to draw from") {
-  for (const Policy policy : {Policy::round_robin, Policy::least_request, Policy::random, Policy::ring_hash, Policy::maglev}) {
+  for (const Policy policy :
+       {Policy::round_robin, Policy::least_request, Policy::random, Policy::ring_hash, Policy::maglev}) {
     Draws empty(policy);
     REQUIRE_FALSE(empty.build().pick({}));
     Draws no_hosts(policy);
@@ -130,7 +131,8 @@ TEST_CASE("random does not look at weights") {
 }
 
 TEST_CASE("only healthy hosts are drawn while there are enough of them") {
-  for (const Policy policy : {Policy::round_robin, Policy::least_request, Policy::random, Policy::ring_hash, Policy::maglev}) {
+  for (const Policy policy :
+       {Policy::round_robin, Policy::least_request, Policy::random, Policy::ring_hash, Policy::maglev}) {
     Draws d(policy);
     d.cluster.maglev_table_size = 1009;
     d.add(3).host(1, HealthStatus::unhealthy).host(1, HealthStatus::draining).host(1, HealthStatus::timeout);

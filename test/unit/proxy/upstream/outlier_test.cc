@@ -120,10 +120,12 @@ TEST_CASE("outlier: failures of ours count as 5xx, or apart when told so") {
   const auto a = add(f);
   report(*a, 1, 503, 3, true);
   REQUIRE_FALSE(drawn(*a, 1));
-  const auto split = add(f, [](OutlierDetection& o) {
-    o.split_external_local_origin_errors = true;
-    o.consecutive_local_origin_failure = 2;
-  }, {3, 4});
+  const auto split = add(f,
+                         [](OutlierDetection& o) {
+                           o.split_external_local_origin_errors = true;
+                           o.consecutive_local_origin_failure = 2;
+                         },
+                         {3, 4});
   report(*split, 3, 500, 2);
   report(*split, 3, 503, 1, true);
   report(*split, 3, 200, 1);  // an answer ends the local row
@@ -161,7 +163,8 @@ TEST_CASE("outlier: requests report what they saw") {
   none.start();
   REQUIRE(none.reply().details == "no_healthy_upstream");
   f.t.advance(31s);
-  f.connector.failures = {{Errc::connection_refused, ""}, {Errc::connection_refused, ""}, {Errc::connection_refused, ""}};
+  f.connector.failures = {
+      {Errc::connection_refused, ""}, {Errc::connection_refused, ""}, {Errc::connection_refused, ""}};
   for (int i = 0; i < 3; ++i) {
     Request r(f);
     r.start();

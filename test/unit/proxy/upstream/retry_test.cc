@@ -164,7 +164,9 @@ TEST_CASE("back-off doubles up to its limit, fully jittered") {
   c.policy.base_interval = std::chrono::milliseconds(25);
   c.policy.max_interval = std::chrono::milliseconds(80);
   RetryState state = c.state();
-  const auto longest = [&](std::uint64_t window) { return state.next_backoff(window - 1) == std::chrono::milliseconds(window - 1); };
+  const auto longest = [&](std::uint64_t window) {
+    return state.next_backoff(window - 1) == std::chrono::milliseconds(window - 1);
+  };
   REQUIRE(longest(25));
   REQUIRE(longest(50));
   REQUIRE(longest(80));

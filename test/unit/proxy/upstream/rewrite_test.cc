@@ -13,7 +13,8 @@ PathMatch match(PathMatch::Kind kind, std::string text) {
   return out;
 }
 
-HeaderToAdd add(std::string name, std::string value, HeaderToAdd::Action action = HeaderToAdd::Action::append_if_exists_or_add) {
+HeaderToAdd add(std::string name, std::string value,
+                HeaderToAdd::Action action = HeaderToAdd::Action::append_if_exists_or_add) {
   HeaderToAdd out;
   out.name = std::move(name);
   FormatItem item;
@@ -52,9 +53,10 @@ TEST_CASE("what routes change in requests and answers") {
   action.clusters[0].headers.request_add = {add("x-order", "cluster")};
   Route& route = r.table->hosts[0].routes[0];
   route.path.text = "/old";
-  route.header_mutations.request_add = {add("x-order", "route"), add("x-set", "new", HeaderToAdd::Action::overwrite_if_exists_or_add),
-                                        add("x-absent", "2", HeaderToAdd::Action::add_if_absent),
-                                        add("x-not-there", "3", HeaderToAdd::Action::overwrite_if_exists), add("x-empty", "")};
+  route.header_mutations.request_add = {
+      add("x-order", "route"), add("x-set", "new", HeaderToAdd::Action::overwrite_if_exists_or_add),
+      add("x-absent", "2", HeaderToAdd::Action::add_if_absent),
+      add("x-not-there", "3", HeaderToAdd::Action::overwrite_if_exists), add("x-empty", "")};
   route.header_mutations.request_remove = {"x-gone"};
   route.header_mutations.response_add = {add("x-by", "route")};
   route.header_mutations.response_remove = {"x-secret"};

@@ -19,7 +19,8 @@ struct Connection {
   void start(std::string_view initial = {}) {
     Buffer bytes;
     bytes.append(initial);
-    task.emplace(f.t.start(proxy_tcp({f.clusters, stats, wrap}, *downstream, std::move(bytes), connection, config, info)));
+    task.emplace(
+        f.t.start(proxy_tcp({f.clusters, stats, wrap}, *downstream, std::move(bytes), connection, config, info)));
   }
   bool done() { return task->done(); }
 
