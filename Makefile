@@ -32,7 +32,7 @@ demo: setup-root build peers ## a request through two sidecars under a stock ist
 	@$(PYTHON) test/mesh/demo.py
 
 test: setup-root ## everything: release build with every ring, then unit and in-process rings under sanitizers
-	@$(MAKE) --no-print-directory unit mesh asan-unit
+	@$(MAKE) --no-print-directory unit mesh bench-smoke asan-unit
 	$(call say,all rings passed)
 
 build: setup ## the release binary, build/clew
@@ -79,8 +79,14 @@ fuzz: setup ## every fuzz target for FUZZ_SECONDS, starting from its corpus
 	  seeds=test/fuzz/corpus/$$name; [[ -d $$seeds ]] || seeds=; \
 	  echo "-- $$name"; $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/ $$found $$seeds; done
 
-bench: setup-root build peers ## what it costs, beside Envoy
+bench: setup-root peers ## what it costs beside its peers: every scenario, 40 minutes (bench/run --short: 5)
+	$(call compile,release,clew bench_tools)
 	@bench/run
+
+bench-smoke: setup-root peers ## does the benchmark itself still run? a few hundred requests a scenario
+	$(call say,smoke run of the benchmark)
+	$(call compile,release,clew bench_tools)
+	@$(PYTHON) -m pytest -q bench
 
 fmt: setup ## format the sources
 	@git ls-files -z '*.h' '*.cc' | xargs -0 clang-format-19 -i
@@ -103,4 +109,4 @@ setup:
 setup-root:
 	@third_party/setup.sh root
 
-.PHONY: help demo test build unit mesh asan asan-unit tsan clang openssl fuzz bench fmt tidy clean peers setup setup-root
+.PHONY: help demo test build unit mesh asan asan-unit tsan clang openssl fuzz bench bench-smoke fmt tidy clean peers setup setup-root

@@ -1,0 +1,57 @@
+"""The machine: which core does what, how busy it was, and a network of our own."""
+
+import os
+import pathlib
+import platform
+import resource
+import socket
+import subprocess
+import sys
+
+TICKS = os.sysconf("SC_CLK_TCK")
+CORES = sorted(os.sched_getaffinity(0))
+PROXY_CPU, LOAD_CPU = CORES[0], CORES[-1]  # the proxy has one core to itself; load and backend share the other
+
+
+def enter_own_network(argv):
+    """Runs the program again in a network namespace of its own, so that rules and settings touch nobody else.
+    Returns False when it may not (no root); scenarios that need it then say so."""
+    if os.environ.get("CLEW_BENCH_NETWORK"):
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        for key, value in (("ip_local_port_range", "10000 65000"), ("tcp_tw_reuse", "1")):
+            pathlib.Path(f"/proc/sys/net/ipv4/{key}").write_text(value)
+        return True
+    if os.geteuid() != 0:
+        return False
+    os.environ["CLEW_BENCH_NETWORK"] = "1"
+    os.execvp("unshare", ["unshare", "--net", sys.executable, *argv])
+
+
+def raise_limits():
+    """As many descriptors as we may have; proxies inherit it."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def busy_seconds():
+    """CPU seconds of all cores that were not idle, since boot."""
+    user, nice, system, _, _, irq, softirq = map(int, pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8])
+    return (user + nice + system + irq + softirq) / TICKS
+
+
+def stolen_seconds():
+    return int(pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[8]) / TICKS
+
+
+def describe():
+    model = next((line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), platform.machine())
+    memory = int(pathlib.Path("/proc/meminfo").read_text().split()[1]) / 2**20
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release()}"
