@@ -6,11 +6,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 namespace clew {
 
-/// A body that gives what a test puts into it.
+/// A body that gives what a test puts into it, then its end or what broke it.
 class FedBody final : public Body {
  public:
   struct State {
@@ -20,6 +21,19 @@ class FedBody final : public Body {
     HeaderMap* trailers = nullptr;
     std::size_t taken = 0;
     Event changed;
+
+    void feed(std::string_view text) {
+      bytes.append(text);
+      changed.notify();
+    }
+    void end() {
+      ended = true;
+      changed.notify();
+    }
+    void fail(Errc cause) {
+      broken = cause;
+      changed.notify();
+    }
   };
   explicit FedBody(std::shared_ptr<State> state) : state_(std::move(state)) {}
   Result<std::size_t> try_read(Buffer& into, std::size_t max) override {

@@ -1,7 +1,7 @@
 #include "filters/network/metadata_exchange.h"
 
-#include "test/support/fake_clock.h"
 #include "test/support/memory_transport.h"
+#include "test/support/test_worker.h"
 
 #include "envoy/config/core/v3/base.pb.h"
 

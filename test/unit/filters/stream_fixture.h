@@ -2,7 +2,7 @@
 #pragma once
 
 #include "proxy/http/filter.h"
-#include "test/support/fake_clock.h"
+#include "test/support/test_worker.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,8 +1,8 @@
 #include "proxy/grpc/stream.h"
 
 #include "proxy/grpc/framing.h"
-#include "test/support/fake_clock.h"
 #include "test/support/fed_body.h"
+#include "test/support/test_worker.h"
 
 #include <catch2/catch.hpp>
 

@@ -141,10 +141,10 @@ TEST_CASE("h1 server: a client that leaves while its body is awaited") {
 
 TEST_CASE("h1 server: a client that leaves while the answer is under way") {
   ServerKit kit;
-  auto source = std::make_shared<ManualBody::Source>();
-  kit.forwarder.make_answer = [source] { return std::make_unique<ManualBody>(source); };
+  auto source = std::make_shared<FedBody::State>();
+  kit.forwarder.make_answer = [source] { return std::make_unique<FedBody>(source); };
   CHECK(kit.talk(get) == "HTTP/1.1 200 OK\r\nserver: envoy\r\ntransfer-encoding: chunked\r\n\r\n");
-  source->push("abc");
+  source->feed("abc");
   kit.test.poll();
   CHECK(kit.take() == "3\r\nabc\r\n");
   kit.client->close(Errc::canceled);
@@ -156,12 +156,12 @@ TEST_CASE("h1 server: a client that leaves while the answer is under way") {
 
 TEST_CASE("h1 server: an upstream that breaks in the middle is seen by the client") {
   ServerKit kit;
-  auto source = std::make_shared<ManualBody::Source>();
-  kit.forwarder.make_answer = [source] { return std::make_unique<ManualBody>(source); };
+  auto source = std::make_shared<FedBody::State>();
+  kit.forwarder.make_answer = [source] { return std::make_unique<FedBody>(source); };
   SECTION("chunked: no last chunk") {
     kit.talk(get);
-    source->push("abc");
-    source->finish(Errc::upstream_closed);
+    source->feed("abc");
+    source->fail(Errc::upstream_closed);
     kit.test.poll();
     CHECK(kit.take() == "3\r\nabc\r\n");
     CHECK(kit.done());
@@ -170,16 +170,16 @@ TEST_CASE("h1 server: an upstream that breaks in the middle is seen by the clien
   SECTION("until close: a reset") {
     kit.hcm.accept_http_10 = true;
     kit.talk("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
-    source->push("abc");
-    source->finish(Errc::upstream_closed);
+    source->feed("abc");
+    source->fail(Errc::upstream_closed);
     kit.test.poll();
     CHECK(kit.done());
     CHECK(kit.server->closed_with_reset());
   }
   SECTION("a length that lies") {
     kit.forwarder.headers = {{"content-length", "2"}};
-    source->push("abc");
-    source->finish();
+    source->feed("abc");
+    source->end();
     CHECK(kit.talk(get).empty());  // nothing of it had left yet
     CHECK(kit.done());
   }
@@ -221,8 +221,8 @@ TEST_CASE("h1 server: timeouts") {
   }
   SECTION("duration, in the middle of the answer") {
     kit.hcm.max_stream_duration = 5s;
-    auto source = std::make_shared<ManualBody::Source>();
-    kit.forwarder.make_answer = [source] { return std::make_unique<ManualBody>(source); };
+    auto source = std::make_shared<FedBody::State>();
+    kit.forwarder.make_answer = [source] { return std::make_unique<FedBody>(source); };
     kit.talk(get);
     kit.test.advance(6s);
     CHECK(source->canceled == Errc::max_stream_duration);

@@ -1,8 +1,8 @@
 // The other end of an HTTP/2 connection in a test: a session of ours that is moved by hand, over a memory transport.
 #pragma once
 
-#include "test/support/fake_clock.h"
 #include "test/support/memory_transport.h"
+#include "test/support/test_worker.h"
 #include "test/unit/proxy/http/h2_frames.h"
 
 namespace clew::h2 {

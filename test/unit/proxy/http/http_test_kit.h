@@ -2,8 +2,9 @@
 #pragma once
 
 #include "proxy/http/server_connection.h"
-#include "test/support/fake_clock.h"
+#include "test/support/fed_body.h"
 #include "test/support/memory_transport.h"
+#include "test/support/test_worker.h"
 
 #include <functional>
 #include <memory>
@@ -99,44 +100,6 @@ class Recorder final : public StreamObserver {
                     s.info.response_code_details + " rx=" + std::to_string(s.info.bytes_received) +
                     " tx=" + std::to_string(s.info.bytes_sent));
   }
-};
-
-/// A body that is fed by the test.
-class ManualBody final : public Body {
- public:
-  struct Source {
-    Buffer bytes;
-    Errc end = Errc::would_block;
-    Errc canceled = Errc::ok;
-    Event changed;
-    void push(std::string_view more) {
-      bytes.append(more);
-      changed.notify();
-    }
-    void finish(Errc cause = Errc::eof) {
-      end = cause;
-      changed.notify();
-    }
-  };
-  explicit ManualBody(std::shared_ptr<Source> source) : source_(std::move(source)) {}
-  Result<std::size_t> try_read(Buffer& into, std::size_t max) override {
-    if (source_->canceled != Errc::ok) return Error{source_->canceled};
-    if (source_->bytes.empty()) return Error{source_->end};
-    const std::size_t n = std::min(max, source_->bytes.size());
-    into.append(source_->bytes, n);
-    return n;
-  }
-  Task<Result<void>> readable() override {
-    co_await source_->changed.wait();
-    co_return Result<void>();
-  }
-  void cancel(Errc cause) noexcept override {
-    source_->canceled = cause;
-    source_->changed.notify();
-  }
-
- private:
-  std::shared_ptr<Source> source_;
 };
 
 /// One route for everything, over what a test changes before start().

@@ -1,8 +1,8 @@
 #include "proxy/net/event.h"
 
 #include "proxy/net/task_group.h"
-#include "test/support/fake_clock.h"
 #include "test/support/memory_transport.h"
+#include "test/support/test_worker.h"
 
 #include <catch2/catch.hpp>
 

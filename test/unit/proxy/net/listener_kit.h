@@ -8,7 +8,7 @@
 #include "proxy/net/socket_transport.h"
 #include "proxy/net/tls_transport.h"
 #include "test/support/certificates.h"
-#include "test/support/fake_clock.h"
+#include "test/support/test_worker.h"
 
 #include <catch2/catch.hpp>
 #include <netinet/in.h>

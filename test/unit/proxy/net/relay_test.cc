@@ -1,7 +1,7 @@
 #include "proxy/net/relay.h"
 
-#include "test/support/fake_clock.h"
 #include "test/support/memory_transport.h"
+#include "test/support/test_worker.h"
 
 #include <catch2/catch.hpp>
 

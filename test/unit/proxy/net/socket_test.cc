@@ -1,7 +1,7 @@
 #include "proxy/net/connect.h"
 #include "proxy/net/socket_transport.h"
 
-#include "test/support/fake_clock.h"
+#include "test/support/test_worker.h"
 
 #include <catch2/catch.hpp>
 #include <netinet/in.h>

@@ -6,8 +6,8 @@
 #include "proxy/base/encoding.h"
 #include "proxy/net/certificate.h"
 #include "test/support/certificates.h"
-#include "test/support/fake_clock.h"
 #include "test/support/memory_transport.h"
+#include "test/support/test_worker.h"
 
 #include <catch2/catch.hpp>
 
@@ -71,7 +71,7 @@ struct Mesh {
   }
 };
 
-SanMatcher exact(const std::string& text, SanMatcher::Type type = SanMatcher::Type::any) {
+[[maybe_unused]] SanMatcher exact(const std::string& text, SanMatcher::Type type = SanMatcher::Type::any) {
   SanMatcher matcher;
   matcher.type = type;
   matcher.matcher.text = text;

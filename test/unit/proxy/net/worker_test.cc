@@ -1,6 +1,6 @@
 #include "proxy/net/worker.h"
 
-#include "test/support/fake_clock.h"
+#include "test/support/test_worker.h"
 
 #include <catch2/catch.hpp>
 

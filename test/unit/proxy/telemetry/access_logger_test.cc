@@ -2,6 +2,7 @@
 
 #include "proxy/http/stream.h"
 #include "proxy/stats/stat_snapshot.h"
+#include "test/support/fake_clock.h"
 
 #include <unistd.h>
 
@@ -15,13 +16,6 @@ using namespace clew;
 using namespace std::chrono_literals;
 
 namespace {
-
-class FakeClock final : public Clock {
- public:
-  TimePoint now() const override { return now_; }
-  WallTime wall() const override { return WallTime(now_.time_since_epoch()); }
-  TimePoint now_{1h};
-};
 
 struct Bench {
   Bench() {
@@ -38,11 +32,11 @@ struct Bench {
     stream.request.method = "GET";
     stream.request.path = request_path;
     stream.info.response_code = code;
-    stream.info.start = clock.now_ - 12ms;
+    stream.info.start = clock.now() - 12ms;
     logger->on_stream_done(stream);
   }
   void pass(Duration duration) {
-    clock.now_ += duration;
+    clock.advance(duration);
     worker.timers().advance();
   }
   std::string written() {

@@ -1,6 +1,6 @@
 #include "proxy/upstream/dns_clusters.h"
 
-#include "test/support/fake_clock.h"
+#include "test/support/test_worker.h"
 
 #include <catch2/catch.hpp>
 

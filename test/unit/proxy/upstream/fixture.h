@@ -3,8 +3,9 @@
 
 #include "proxy/net/tls_context.h"
 #include "proxy/upstream/forward.h"
-#include "test/support/fake_clock.h"
+#include "test/support/fed_body.h"
 #include "test/support/memory_transport.h"
+#include "test/support/test_worker.h"
 
 #include <catch2/catch.hpp>
 
@@ -150,53 +151,6 @@ class FakeWriter final : public ResponseWriter {
   bool broken = false;
 };
 
-/// A request body that a test feeds.
-class FakeBody final : public Body {
- public:
-  struct State {
-    Buffer bytes;
-    bool ended = false;
-    Errc error = Errc::ok, canceled = Errc::ok;
-    HeaderMap* trailers = nullptr;
-    Event changed;
-    void feed(std::string_view text) {
-      bytes.append(text);
-      changed.notify();
-    }
-    void end() {
-      ended = true;
-      changed.notify();
-    }
-    void fail(Errc cause) {
-      error = cause;
-      changed.notify();
-    }
-  };
-  explicit FakeBody(std::shared_ptr<State> state) : state_(std::move(state)) {}
-  Result<std::size_t> try_read(Buffer& into, std::size_t max) override {
-    if (state_->canceled != Errc::ok) return Error{state_->canceled};
-    if (state_->error != Errc::ok) return Error{state_->error};
-    if (state_->bytes.empty()) return Error{state_->ended ? Errc::eof : Errc::would_block};
-    const std::size_t n = std::min(max, state_->bytes.size());
-    into.append(state_->bytes, n);
-    return n;
-  }
-  Task<Result<void>> readable() override {
-    State& s = *state_;
-    while (s.bytes.empty() && !s.ended && s.error == Errc::ok && s.canceled == Errc::ok) co_await s.changed.wait();
-    if (s.canceled != Errc::ok) co_return Error{s.canceled};
-    co_return Result<void>();
-  }
-  HeaderMap* trailers() override { return state_->trailers; }
-  void cancel(Errc cause) noexcept override {
-    if (state_->canceled == Errc::ok) state_->canceled = cause;
-    state_->changed.notify();
-  }
-
- private:
-  std::shared_ptr<State> state_;
-};
-
 /// One request through the forwarder, on a route that a test changes before it calls start().
 class Request {
  public:
@@ -232,7 +186,7 @@ class Request {
     return policy;
   }
 
-  Stream& start(std::shared_ptr<FakeBody::State> with_body = nullptr) {
+  Stream& start(std::shared_ptr<FedBody::State> with_body = nullptr) {
     stream.emplace(f.t.worker, connection, hcm);
     Stream& s = *stream;
     s.info.connection = &connection;
@@ -251,7 +205,7 @@ class Request {
     s.route = &table->hosts[0].routes[0];
     s.cluster = &std::get<ForwardAction>(s.route->action).clusters[0];
     BodyPtr body;
-    if (with_body) body = std::make_unique<FakeBody>(with_body);
+    if (with_body) body = std::make_unique<FedBody>(with_body);
     answer_.emplace(f.t.start(f.forwarder.forward(s, std::move(body), writer)));
     return s;
   }

@@ -161,7 +161,7 @@ TEST_CASE("a request body is sent again, all of it") {
   f.add_cluster("a", endpoints({1}));
   Request r(f);
   r.retry(RetryOn::on_5xx, 2);
-  auto body = std::make_shared<FakeBody::State>();
+  auto body = std::make_shared<FedBody::State>();
   body->feed("hello ");
   r.headers = {{"content-length", "11"}};
   SECTION("that was complete") {
@@ -200,7 +200,7 @@ TEST_CASE("a large body is sent again, byte for byte") {
   f.add_cluster("a", endpoints({1}));
   Request r(f);
   r.retry(RetryOn::on_5xx, 1);
-  auto body = std::make_shared<FakeBody::State>();
+  auto body = std::make_shared<FedBody::State>();
   std::string text;
   for (int i = 0; text.size() < 300'000; ++i) text += std::to_string(i) + ",";
   body->feed(text);
@@ -236,7 +236,7 @@ TEST_CASE("a body beyond the bound is streamed, and not retried") {
   listener->connection_buffer_limit = 10;
   r.connection.listener = listener;
   r.retry(RetryOn::on_5xx, 2);
-  auto body = std::make_shared<FakeBody::State>();
+  auto body = std::make_shared<FedBody::State>();
   body->feed("0123456789");
   r.start(body);
   body->feed("x");

@@ -46,7 +46,7 @@ TEST_CASE("an absent cluster") {
 
   Request five(f, "nowhere");
   five.action().cluster_not_found_status = 500;
-  auto body = std::make_shared<FakeBody::State>();
+  auto body = std::make_shared<FedBody::State>();
   five.start(body);
   REQUIRE(five.reply().status == 500);
   REQUIRE(body->canceled != Errc::ok);
@@ -148,7 +148,7 @@ TEST_CASE("the answer breaks off in its body") {
 TEST_CASE("a request body goes on while the answer is read, and both end") {
   Fixture f;
   f.add_cluster("a", endpoints({1}));
-  auto body = std::make_shared<FakeBody::State>();
+  auto body = std::make_shared<FedBody::State>();
   body->feed("one");
   Request r(f);
   r.start(body);
@@ -174,7 +174,7 @@ TEST_CASE("a request body goes on while the answer is read, and both end") {
 TEST_CASE("an answer before the request's end: the rest is not wanted, the connection not used again") {
   Fixture f;
   f.add_cluster("a", endpoints({1}));
-  auto body = std::make_shared<FakeBody::State>();
+  auto body = std::make_shared<FedBody::State>();
   body->feed("part");
   Request r(f);
   r.start(body);
@@ -267,7 +267,7 @@ TEST_CASE("the client is gone: while connecting, while waiting, while reading") 
 TEST_CASE("the client's body breaks: the upstream is reset, nothing is retried") {
   Fixture f;
   f.add_cluster("a", endpoints({1}));
-  auto body = std::make_shared<FakeBody::State>();
+  auto body = std::make_shared<FedBody::State>();
   body->feed("part");
   Request r(f);
   r.retry(RetryOn::reset | RetryOn::on_5xx, 3);
@@ -283,7 +283,7 @@ TEST_CASE("the client's body breaks: the upstream is reset, nothing is retried")
 TEST_CASE("an upgrade: raw bytes both ways, none before the upstream has agreed") {
   Fixture f;
   f.add_cluster("a", endpoints({1}));
-  auto body = std::make_shared<FakeBody::State>();
+  auto body = std::make_shared<FedBody::State>();
   body->feed("early");
   Request r(f);
   r.upgrade = "websocket";
@@ -315,7 +315,7 @@ TEST_CASE("an upgrade: raw bytes both ways, none before the upstream has agreed"
 TEST_CASE("a refused upgrade: the answer passes, what the client sent does not, the connection is not used again") {
   Fixture f;
   f.add_cluster("a", endpoints({1}));
-  auto body = std::make_shared<FakeBody::State>();
+  auto body = std::make_shared<FedBody::State>();
   body->feed("GET /smuggled HTTP/1.1\r\n\r\n");
   Request r(f);
   r.upgrade = "websocket";

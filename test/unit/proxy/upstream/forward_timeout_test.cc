@@ -53,7 +53,7 @@ TEST_CASE("the time runs from the request's end, and over the connecting too") {
   Fixture f;
   f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.connect_timeout = 1min; });
   SECTION("a slow upload has its time") {
-    auto body = std::make_shared<FakeBody::State>();
+    auto body = std::make_shared<FedBody::State>();
     Request r(f);
     r.action().timeout = 1s;
     r.start(body);
@@ -183,7 +183,7 @@ TEST_CASE("204 instead of 504, when the request asks for it") {
 TEST_CASE("an upgrade's answer is waited for as long as any, its connection as long as it likes") {
   Fixture f;
   f.add_cluster("a", endpoints({1}));
-  auto body = std::make_shared<FakeBody::State>();
+  auto body = std::make_shared<FedBody::State>();
   Request r(f);
   r.upgrade = "websocket";
   r.action().timeout = 1s;
