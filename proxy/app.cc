@@ -60,38 +60,29 @@ Task<std::vector<Part>> gather(Worker& control, const std::vector<std::unique_pt
   co_return parts;
 }
 
+EndpointTotals totals_of(const Host& host) {
+  const EndpointStats& stats = host.state->stats;
+  EndpointTotals out;
+  out.cx_active = static_cast<std::uint64_t>(stats.cx_active.value());
+  out.rq_active = static_cast<std::uint64_t>(stats.rq_active.value());
+  out.cx_connect_fail = stats.cx_connect_fail.value();
+  out.cx_total = stats.cx_total.value();
+  out.rq_error = stats.rq_error.value();
+  out.rq_success = stats.rq_success.value();
+  out.rq_timeout = stats.rq_timeout.value();
+  out.rq_total = stats.rq_total.value();
+  out.ejected = host.state->shared && host.state->shared->ejected.load(std::memory_order_relaxed);
+  return out;
+}
+
 void add_endpoints(const ClusterState& cluster, ClusterEndpointTotals& totals) {
   auto& endpoints = totals[cluster.cluster()->name];
-  cluster.for_each_host([&](const Host& host) {
-    EndpointTotals& to = endpoints[host.state->address.to_string()];
-    const EndpointStats& from = host.state->stats;
-    to.cx_active += static_cast<std::uint64_t>(from.cx_active.value());
-    to.rq_active += static_cast<std::uint64_t>(from.rq_active.value());
-    to.cx_connect_fail += from.cx_connect_fail.value();
-    to.cx_total += from.cx_total.value();
-    to.rq_error += from.rq_error.value();
-    to.rq_success += from.rq_success.value();
-    to.rq_timeout += from.rq_timeout.value();
-    to.rq_total += from.rq_total.value();
-    to.ejected = host.state->shared && host.state->shared->ejected.load(std::memory_order_relaxed);
-  });
+  cluster.for_each_host([&](const Host& host) { endpoints[host.state->address.to_string()] += totals_of(host); });
 }
 
 void merge(ClusterEndpointTotals& into, const ClusterEndpointTotals& from) {
-  for (const auto& [cluster, endpoints] : from) {
-    for (const auto& [address, totals] : endpoints) {
-      EndpointTotals& to = into[cluster][address];
-      to.cx_active += totals.cx_active;
-      to.rq_active += totals.rq_active;
-      to.cx_connect_fail += totals.cx_connect_fail;
-      to.cx_total += totals.cx_total;
-      to.rq_error += totals.rq_error;
-      to.rq_success += totals.rq_success;
-      to.rq_timeout += totals.rq_timeout;
-      to.rq_total += totals.rq_total;
-      to.ejected = to.ejected || totals.ejected;
-    }
-  }
+  for (const auto& [cluster, endpoints] : from)
+    for (const auto& [address, totals] : endpoints) into[cluster][address] += totals;
 }
 
 unsigned worker_count(const CommandLine& options) {

@@ -131,7 +131,7 @@ def self_test():
         ("proxy/upstream/a.cc", '#  include "envoy/config/cluster/v3/cluster.pb.h"'),
         ("proxy/app.cc", "#include <envoy/config/cluster/v3/cluster.pb.h>"),
         ("proxy/stats/a.h", "#include <boost/asio/io_context.hpp>"),
-        ("proxy/net/a.cc", '#include "test/support/fake_clock.h"'),
+        ("proxy/net/a.cc", '#include "test/support/test_worker.h"'),
         ("proxy/net/a.cc", "\n" * (MAX_LINES + 1)),
         ("README.md", "cd /" + "root/clew"),
         ("third_party/x.sh", "curl https://pypi" + ".org/simple"),

@@ -1,5 +1,5 @@
 // The whole configuration of the data path at one moment: immutable, shared, swapped by pointer. Built on the control
-// thread (config/xds/snapshot_builder), read by workers without any lock. Parts that did not change are the same
+// thread (config/xds/config_store), read by workers without any lock. Parts that did not change are the same
 // pointers in the next snapshot. A snapshot is valid resource by resource; a route may name a cluster that is absent
 // (503 NC).
 #pragma once

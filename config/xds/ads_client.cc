@@ -1,5 +1,6 @@
 #include "config/xds/ads_client.h"
 
+#include "config/xds/scope.h"
 #include "config/xds/type_urls.h"
 #include "proxy/base/log.h"
 
@@ -154,7 +155,7 @@ void AdsClient::acknowledge(const DeltaDiscoveryResponse& response, const std::s
     CLEW_LOG(config, warning, "{} refused: {}", response.type_url(), refused);
     auto* detail = answer.mutable_error_detail();
     detail->set_code(3);  // INVALID_ARGUMENT
-    detail->set_message(refused.size() > max_error_detail ? refused.substr(0, max_error_detail) + " …" : refused);
+    detail->set_message(printable(refused, max_error_detail));
   }
   send(answer);
 }

@@ -33,7 +33,20 @@ struct DrainRequest {
 struct EndpointTotals {
   std::uint64_t cx_active = 0, cx_connect_fail = 0, cx_total = 0, rq_active = 0, rq_error = 0, rq_success = 0,
                 rq_timeout = 0, rq_total = 0;
-  bool ejected = false;
+  bool ejected = false;  // by any worker
+
+  EndpointTotals& operator+=(const EndpointTotals& other) {
+    cx_active += other.cx_active;
+    cx_connect_fail += other.cx_connect_fail;
+    cx_total += other.cx_total;
+    rq_active += other.rq_active;
+    rq_error += other.rq_error;
+    rq_success += other.rq_success;
+    rq_timeout += other.rq_timeout;
+    rq_total += other.rq_total;
+    ejected = ejected || other.ejected;
+    return *this;
+  }
 };
 /// By cluster, then by the endpoint's address as text.
 using ClusterEndpointTotals = StringMap<StringMap<EndpointTotals>>;
