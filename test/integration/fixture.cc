@@ -60,16 +60,23 @@ std::uint16_t free_port() {
   return port;
 }
 
-std::string exchange(std::uint16_t port, const std::string& text,
-                     const std::function<bool(const std::string&)>& enough) {
+int connect_to(std::uint16_t port) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   address.sin_port = htons(port);
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) return fd;
+  ::close(fd);
+  return -1;
+}
+
+std::string exchange(std::uint16_t port, const std::string& text,
+                     const std::function<bool(const std::string&)>& enough) {
+  const int fd = connect_to(port);
+  if (fd < 0) return {};
   std::string answer;
-  if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 &&
-      ::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size())) {
+  if (::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size())) {
     char chunk[4096];
     while (!enough(answer)) {
       const ssize_t n = ::recv(fd, chunk, sizeof(chunk), 0);

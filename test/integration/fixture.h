@@ -17,6 +17,9 @@ namespace clew::test {
 
 std::uint16_t free_port();
 
+/// A socket connected to a loopback port, to be closed by the caller; -1: nobody listens.
+int connect_to(std::uint16_t port);
+
 /// Sends text to a loopback port and reads until the peer closes or `enough` says so.
 std::string exchange(std::uint16_t port, const std::string& text,
                      const std::function<bool(const std::string&)>& enough);
@@ -63,6 +66,7 @@ class Mesh {
   /// The type's last answer; waits for one beyond `after` answers.
   DeltaRequest wait_answer(const std::string& type_url, const std::function<bool(const DeltaRequest&)>& wanted);
 
+  std::uint16_t admin_port() const { return admin_port_; }
   std::uint16_t listener_port() const { return listener_port_; }
 
  private:

@@ -11,6 +11,7 @@
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
+#include <unistd.h>
 
 using namespace clew;
 using namespace clew::test;
@@ -170,4 +171,20 @@ TEST_CASE("accepted updates are acknowledged with their nonce") {
   serve_app(mesh, app);
   const auto ack = mesh.wait_answer(std::string(type_url::endpoints), accepted);
   CHECK(!ack.response_nonce().empty());
+}
+
+TEST_CASE("admin serves so many connections at once, the next one waits for its turn") {
+  Mesh mesh;
+  std::vector<int> idle;
+  for (int i = 0; i < 64; ++i) {
+    idle.push_back(connect_to(mesh.admin_port()));
+    REQUIRE(idle.back() >= 0);
+  }
+  auto answer = std::async(std::launch::async, [&] { return mesh.admin("/ready"); });
+  // That it does not come cannot be waited for; that it comes when one leaves can.
+  CHECK(answer.wait_for(std::chrono::milliseconds(200)) == std::future_status::timeout);
+  ::close(idle.back());
+  idle.pop_back();
+  CHECK(answer.get().find("HTTP/1.1 ") == 0);
+  for (const int fd : idle) ::close(fd);
 }

@@ -3,7 +3,10 @@
 
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <fmt/format.h>
 
 #include <fstream>
@@ -265,6 +268,22 @@ TEST_CASE("a file that is not there is named") {
   CHECK(bootstrap.error().message == "/nonexistent/envoy.json: No such file or directory");
   options.config_path = "/";
   CHECK_FALSE(load_bootstrap(options).has_value());
+}
+
+TEST_CASE("a file that is too large, or nested too deeply, is refused") {
+  char path[] = "/tmp/clew_bootstrap_XXXXXX";
+  REQUIRE(close(mkstemp(path)) == 0);
+  REQUIRE(truncate(path, 16 * 1024 * 1024 + 1) == 0);
+  CommandLine options;
+  options.config_path = path;
+  const auto bootstrap = load_bootstrap(options);
+  CHECK(unlink(path) == 0);
+  REQUIRE_FALSE(bootstrap.has_value());
+  CHECK(bootstrap.error().message.find("is larger than 16777216 bytes") != std::string::npos);
+
+  std::string deep = "node: {id: x, metadata: {a: ";
+  for (int i = 0; i < 120; ++i) deep += "{a: ";
+  CHECK(problem(deep + "1" + std::string(122, '}')).find("is nested more than 100 levels deep") != std::string::npos);
 }
 
 }  // namespace
