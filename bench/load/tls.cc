@@ -110,44 +110,47 @@ void churn(const sockaddr_in& address, char** files, int threads, double seconds
               static_cast<double>(now_ns() - start) / 1e9, latencies.json().c_str());
 }
 
+/// All that comes until DATA with END_STREAM; the server's SETTINGS are acknowledged on the way.
+void read_answer(SSL* ssl) {
+  std::string in;
+  for (bool ended = false, acknowledged = false; !ended;) {
+    char chunk[8192];
+    const int n = SSL_read(ssl, chunk, sizeof(chunk));
+    if (n <= 0) die_tls("read");
+    in.append(chunk, static_cast<std::size_t>(n));
+    while (in.size() >= 9) {
+      const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(in[k]); };
+      const std::size_t size = byte(0) << 16 | byte(1) << 8 | byte(2);
+      if (in.size() < 9 + size) break;
+      if (byte(3) == 4 && !(byte(4) & 1) && !acknowledged) {
+        acknowledged = true;
+        if (SSL_write(ssl, "\0\0\0\4\1\0\0\0\0", 9) <= 0) die_tls("write");
+      }
+      if (byte(3) == 3 || byte(3) == 7) {
+        std::fprintf(stderr, "the server refused a stream or connection\n");
+        std::exit(1);
+      }
+      if (byte(3) == 0 && (byte(4) & 1)) ended = true;
+      in.erase(0, 9 + size);
+    }
+  }
+}
+
 void hold(const sockaddr_in& address, char** files, std::size_t connections) {
   Client client(files, false, "h2");
   // Preface, empty SETTINGS, HEADERS on stream 1 with END_STREAM and END_HEADERS: GET, https, /body, authority "b".
   const std::string block(
       "\x82\x87\x04\x05/body\x41\x01"
       "b",
-      11);
+      12);
   const std::string bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + std::string("\0\0\0\4\0\0\0\0\0", 9) +
                             std::string("\0\0", 2) + static_cast<char>(block.size()) + std::string("\1\5\0\0\0\1", 6) +
                             block;
   std::vector<SSL*> held;
   for (std::size_t i = 0; i < connections; ++i) {
-    SSL* ssl = client.connect(address);
-    if (SSL_write(ssl, bytes.data(), static_cast<int>(bytes.size())) <= 0) die_tls("write");
-    // All that comes until DATA with END_STREAM; the acknowledgement of the server's SETTINGS goes with it.
-    std::string in;
-    for (bool ended = false, acknowledged = false; !ended;) {
-      char chunk[8192];
-      const int n = SSL_read(ssl, chunk, sizeof(chunk));
-      if (n <= 0) die_tls("read");
-      in.append(chunk, static_cast<std::size_t>(n));
-      while (in.size() >= 9) {
-        const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(in[k]); };
-        const std::size_t size = byte(0) << 16 | byte(1) << 8 | byte(2);
-        if (in.size() < 9 + size) break;
-        if (byte(3) == 4 && !(byte(4) & 1) && !acknowledged) {
-          acknowledged = true;
-          if (SSL_write(ssl, "\0\0\0\4\1\0\0\0\0", 9) <= 0) die_tls("write");
-        }
-        if (byte(3) == 3 || byte(3) == 7) {
-          std::fprintf(stderr, "the server refused a stream or connection\n");
-          std::exit(1);
-        }
-        if (byte(3) == 0 && (byte(4) & 1)) ended = true;
-        in.erase(0, 9 + size);
-      }
-    }
-    held.push_back(ssl);
+    held.push_back(client.connect(address));
+    if (SSL_write(held.back(), bytes.data(), static_cast<int>(bytes.size())) <= 0) die_tls("write");
+    read_answer(held.back());
   }
   std::printf("{\"completed\": %zu}\n", held.size());
   std::fflush(stdout);

@@ -9,4 +9,4 @@ def run(bench):
     with bench.peers.backend() as backend:
         starts = http.start_all(bench, "h1", backend.port, floor=True)
         bench.compare("keep-alive", starts, http.keep_alive(bench, backend, bench.seconds, bench.pick(500, RATE, RATE)),
-                      rounds=bench.pick(1, 2, 6), warm=lambda p: bench.loads.wrk(f"http://127.0.0.1:{p.port}/body", 0.5))
+                      warm=lambda p: bench.loads.wrk(f"http://127.0.0.1:{p.port}/body", 0.5))

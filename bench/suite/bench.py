@@ -22,11 +22,12 @@ class Sample:
 class Bench:
     """`size`: smoke (does the harness work; clew alone), short (5 minutes in all), whole (40 minutes)."""
 
-    def __init__(self, size, peers, loads, stack, only=None, root=True):
+    def __init__(self, size, peers, loads, stack, targeted=(), only=None, root=True):
         self.size = size
         self.peers = peers
         self.loads = loads
         self.stack = stack  # ends what scenarios share, such as the mesh
+        self.targeted = targeted  # (scenario, peer) of the targets
         self.only = only
         self.root = root
         self.samples = []
@@ -37,24 +38,20 @@ class Bench:
     def pick(self, smoke, short, whole):
         return {"smoke": smoke, "short": short, "whole": whole}[self.size]
 
-    def skip_smoke(self, why):
-        """True in a smoke run, which leaves the scenario out."""
-        if self.size == "smoke":
-            self.say(f"{self.scenario} is not part of a smoke run: {why}")
-        return self.size == "smoke"
-
     @property
     def rounds(self):
         return self.pick(1, 2, 4)
 
     @property
     def seconds(self):
-        return self.pick(0.5, 1, 5)
+        return self.pick(0.5, 1, 3)
 
     def contestants(self, names):
-        """Those that this run has, ours first. A smoke run compares nothing: ours alone."""
+        """Those that this run has, ours first. A smoke run compares nothing; a short one with those that a target names."""
         if self.size == "smoke":
             names = [OURS]
+        elif self.size == "short":
+            names = [n for n in names if n == OURS or (self.scenario, n) in self.targeted]
         return [n for n in names if self.only is None or n in self.only or n == OURS]
 
     def say(self, text):

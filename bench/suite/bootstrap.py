@@ -20,8 +20,54 @@ def bootstrap(lane, listen, upstream, admin, routes=None, certificates=None):
     }
 
 
-def address(port):
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+def dynamic(admin, socket):
+    """Everything comes from a delta ADS server on a unix socket."""
+    ads = {"ads": {}, "resource_api_version": "V3"}
+    return {
+        "node": {"id": "bench", "cluster": "bench"},
+        "admin": {"address": address(admin)},
+        "dynamic_resources": {
+            "lds_config": ads, "cds_config": ads,
+            "ads_config": {"api_type": "DELTA_GRPC", "transport_api_version": "V3", "set_node_on_first_message_only": True,
+                           "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}]},
+        },
+        "static_resources": {"clusters": [{
+            "name": "xds-grpc", "type": "STATIC", "connect_timeout": "1s",
+            "typed_extension_protocol_options": {HTTP_OPTIONS: {
+                "@type": "type.googleapis.com/" + HTTP_OPTIONS, "explicit_http_config": {"http2_protocol_options": {}}}},
+            "load_assignment": {"cluster_name": "xds-grpc", "endpoints": [{"lb_endpoints": [
+                {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}]}]},
+        }]},
+    }
+
+
+def listener(port):
+    """As a resource; its routes by RDS."""
+    rds = {"route_config_name": "bench", "config_source": {"ads": {}, "resource_api_version": "V3"}}
+    return {"@type": TYPE + "config.listener.v3.Listener", "name": "bench", "address": address(port),
+            "filter_chains": [{"filters": [connection_manager(rds=rds)]}]}
+
+
+def routes(more_hosts=()):
+    """As a resource: all to the backend; virtual hosts nobody asks for beside it."""
+    hosts = everything("h1") + [{"name": h, "domains": [h], "routes": everything("h1")[0]["routes"]} for h in more_hosts]
+    return {"@type": TYPE + "config.route.v3.RouteConfiguration", "name": "bench", "virtual_hosts": hosts}
+
+
+def eds_cluster(name):
+    """As a resource."""
+    return {"@type": TYPE + "config.cluster.v3.Cluster", **{k: v for k, v in cluster(0).items() if k != "load_assignment"},
+            "name": name, "type": "EDS", "eds_cluster_config": {"eds_config": {"ads": {}, "resource_api_version": "V3"}}}
+
+
+def endpoints(name, addresses, port):
+    """As a resource."""
+    return {"@type": TYPE + "config.endpoint.v3.ClusterLoadAssignment", "cluster_name": name, "endpoints": [
+        {"lb_endpoints": [{"endpoint": {"address": address(port, host)}} for host in addresses]}]}
+
+
+def address(port, host="127.0.0.1"):
+    return {"socket_address": {"address": host, "port_value": port}}
 
 
 def everything(lane):

@@ -49,29 +49,35 @@ class Peers:
         names += [name for name in COMMANDS if shutil.which(name) and (CONFIGS / f"{name}-{lane}.conf").exists()]
         return names
 
-    def start(self, name, lane, upstream, certificates=None, routes=None):
-        """Started and answering (or listening, where it is not HTTP/1.1)."""
+    def start(self, name, lane, upstream, certificates=None, routes=None, wait=True):
+        """Started and answering; only listening where it is not plain HTTP/1.1, or without `wait`."""
         listen, admin = free_port(), free_port()
         if name in self.binaries:
-            config = self.cwd / f"{name}-{lane}.json"
-            config.write_text(json.dumps(bootstrap.bootstrap(lane, listen, upstream, admin, routes, certificates)))
-            argv = [self.binaries[name], "-c", config, "--concurrency", "1", "-l", "warning", "--disable-hot-restart"]
+            proxy = self.start_binary(name, bootstrap.bootstrap(lane, listen, upstream, admin, routes, certificates), listen, admin)
         elif name == "floor":
             return self.start_floor(upstream)
         else:
-            argv = COMMANDS[name](self.cwd, fill(
-                f"{name}-{lane}.conf", self.cwd, listen=listen, upstream=upstream, connections=max(1000, self.descriptors // 2 - 500),
-                descriptors=self.descriptors, **(certificates or {})))
-        proxy = Proxy(argv, PROXY_CPU, self.cwd, name)
-        proxy.name, proxy.port, proxy.admin = name, listen, admin
+            proxy = Proxy(COMMANDS[name](self.cwd, fill(
+                f"{name}-{lane}.conf", self.cwd, listen=listen, upstream=upstream, connections=self.descriptors // 2 - 100,
+                descriptors=self.descriptors, **(certificates or {}))), PROXY_CPU, self.cwd, name)
+            proxy.name, proxy.port = name, listen
         try:
-            if lane == "h1":
+            if lane == "h1" and wait:
                 wait_http(listen, proxy)
             else:
-                wait_until(f"{name} on port {listen}", lambda: _listens(listen), process=proxy)
+                wait_until(f"{name} on port {listen}", lambda: listens(listen), process=proxy)
         except BaseException:
             proxy.stop()
             raise
+        return proxy
+
+    def start_binary(self, name, config, listen, admin, concurrency=1):
+        """clew or Envoy with this bootstrap; not waited for."""
+        path = self.cwd / f"{name}-{listen}.json"
+        path.write_text(json.dumps(config))
+        proxy = Proxy([self.binaries[name], "-c", path, "--concurrency", concurrency, "-l", "warning", "--disable-hot-restart"],
+                      PROXY_CPU, self.cwd, name)
+        proxy.name, proxy.port, proxy.admin = name, listen, admin
         return proxy
 
     def start_floor(self, upstream, tls_in=None):
@@ -82,7 +88,7 @@ class Peers:
             argv += ["--tls-in", *(tls_in[k] for k in ("server_pem", "server_key", "ca_pem"))]
         floor = Proxy(argv, PROXY_CPU, self.cwd, "floor")
         floor.name, floor.port = "floor", port
-        wait_until("the floor", lambda: _listens(port), process=floor)
+        wait_until("the floor", lambda: listens(port), process=floor)
         return floor
 
     def backend(self, bodies=("body",), cpu=LOAD_CPU):
@@ -111,7 +117,7 @@ class Peers:
         process = Proxy(["nghttpd", "--no-tls", "--trailer", "grpc-status: 0", "-a", "127.0.0.1", "-m", "1024", "-d", self.cwd / "grpc", port],
                         LOAD_CPU, self.cwd, "grpc-backend")
         process.name, process.port = "backend", port
-        wait_until("nghttpd", lambda: _listens(port), process=process)
+        wait_until("nghttpd", lambda: listens(port), process=process)
         return process
 
     def tool(self, name, *argv, cpu=LOAD_CPU):
@@ -119,7 +125,7 @@ class Peers:
         return Process([self.tools / name, *argv], cpu, self.cwd, name)
 
 
-def _listens(port):
+def listens(port):
     with socket.create_connection(("127.0.0.1", port), 1):
         return True
 

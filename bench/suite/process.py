@@ -138,15 +138,17 @@ class Usage:
 class Process(Usage):
     """A program and its children on one core. `with` ends it."""
 
-    def __init__(self, argv, cpu, cwd, nice_name=None, env=None):
+    def __init__(self, argv, cpu, cwd, nice_name=None, talks=False):
+        """`talks`: stdin and stdout are pipes of text, at .child.stdin and .child.stdout."""
         self.log = pathlib.Path(cwd) / f"{nice_name or pathlib.Path(argv[0]).name}-{next(_numbers)}.log"
         group = Group()
         command = ["taskset", "-c", str(cpu), *map(str, argv)]
         with open(self.log, "wb") as log:
             self.started = time.monotonic()
             self.child = subprocess.Popen(
-                ["sh", "-c", ENTER, "sh", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd,
-                env={**os.environ, **(env or {}), "CLEW_BENCH_GROUPS": " ".join(map(str, group.folders))})
+                ["sh", "-c", ENTER, "sh", *command], stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if talks else log, stderr=log, cwd=cwd, text=True, bufsize=1,
+                env={**os.environ, "CLEW_BENCH_GROUPS": " ".join(map(str, group.folders))})
         super().__init__(self.child.pid, group)
 
     def running(self):

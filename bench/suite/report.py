@@ -22,6 +22,7 @@ UNITS = {
     "ack_ms": ("update to ACK", "ms"), "updates": ("updates", ""), "ready_seconds": ("exec to ready", "s"), "total_ms": ("exec to LIVE", "ms"),
     "wait_ms": ("waits for agent and istiod", "ms"),
     "machine": ("machine busy", "µs"), "load": ("generator", "µs"), "backend": ("backend", "µs"), "connections": ("connections", ""),
+    "pss_connection": ("PSS a connection", "B"), "cgroup_connection": ("cgroup a connection", "B"),
     "rss": ("RSS", "KiB"), "pss": ("PSS", "KiB"), "cgroup": ("cgroup", "KiB"),
 }
 STYLE = """body{font:14px sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}table{border-collapse:collapse;margin:.6em 0}
@@ -70,9 +71,11 @@ def _print(bench, verdicts):
         names = dict.fromkeys(s.name for s in bench.samples if (s.scenario, s.variant) == (scenario, variant))
         metrics = _metrics(bench, scenario, variant)
         metrics = metrics[:1] + [m for m in metrics[1:] if m not in ("machine", "load", "backend", "pss", "cgroup")]
-        print(f"\n{scenario} {variant}\n  {'':10}" + "".join(f"{_heading(m):>12}" for m in metrics) + f"{'clew ÷':>10}{'rounds':>14}")
+        widths = [max(12, len(_heading(m)) + 2) for m in metrics]
+        print(f"\n{scenario} {variant}\n  {'':10}" + "".join(f"{_heading(m):>{w}}" for m, w in zip(metrics, widths))
+              + f"{'clew ÷':>10}{'rounds':>14}")
         for name in names:
-            values = "".join(f"{svg.number(bench.median(scenario, variant, name, m)):>12}" for m in metrics)
+            values = "".join(f"{svg.number(bench.median(scenario, variant, name, m)):>{w}}" for m, w in zip(metrics, widths))
             ratios = bench.ratios(scenario, variant, metrics[0], name) if name != OURS else []
             shown = f"{statistics.median(ratios):10.2f}{min(ratios):8.2f}-{max(ratios):.2f}" if ratios else ""
             print(f"  {name:10}{values}{shown}")

@@ -27,9 +27,13 @@ class Verdict:
         return "aim reached" if self.value <= self.aim else "reached" if self.value <= self.first else "NOT REACHED"
 
 
-def judge(bench, path):
+def read(path):
     with open(path, newline="") as file:
-        return [_verdict(bench, target) for target in csv.DictReader(file)]
+        return list(csv.DictReader(file))
+
+
+def judge(bench, path):
+    return [_verdict(bench, target) for target in read(path)]
 
 
 def _verdict(bench, target):

@@ -1,0 +1,31 @@
+"""S9: 10,000 idle connections, opened one after the other, each after one request: RSS per connection.
+
+Plain HTTP/1.1, and mutual TLS with HTTP/2 (upstream HTTP/1.1). Fewer where the machine's limit of descriptors is lower. What a
+proxy sets aside at its start for connections to come (nginx does) is not in the figure."""
+
+from suite import http
+from suite.bench import memory
+from suite.machine import LOAD_CPU
+from suite.peers import make_certificates
+from suite.process import Failed, Process
+
+
+def run(bench):
+    count = min(bench.pick(100, 2000, 10000), bench.peers.descriptors - 500)
+    certificates = make_certificates(bench.peers.cwd, "p256")
+    files = [certificates[k] for k in ("client_pem", "client_key", "ca_pem")]
+
+    def measure(proxy, program, *arguments):
+        before = memory([proxy])
+        with Process([bench.peers.tools / program, *arguments], LOAD_CPU, bench.peers.cwd, program, talks=True) as client:
+            if not client.child.stdout.readline():
+                raise Failed(client.explain())
+            after = memory([proxy])
+        grown = {kind: 1024 * (after[kind] - before[kind]) / count for kind in after}
+        return {"per_connection": grown.pop("rss"), **{f"{kind}_connection": v for kind, v in grown.items()}, "connections": count, **after}
+
+    with bench.peers.backend() as backend:
+        bench.compare("plain h1", http.start_all(bench, "h1", backend.port),
+                      lambda p: measure(p, "bench_hold", p.port, count), rounds=1)
+        bench.compare("mTLS h2", http.start_all(bench, "mtls", backend.port, certificates=certificates),
+                      lambda p: measure(p, "bench_tls", "hold", p.port, *files, count), rounds=1)
