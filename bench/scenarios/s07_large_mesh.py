@@ -28,8 +28,8 @@ def settled(sidecar):
 
 def run(bench):
     with contextlib.ExitStack() as stack:
-        lab = Lab(bench, comparison=True, stack=stack)
-        lab.mesh.apply(services(bench.pick(100, 1000, 5000)))
+        lab = Lab.get(bench) if bench.size == "smoke" else Lab(bench, comparison=True, stack=stack)
+        objects = lab.mesh.apply(services(bench.pick(100, 1000, 5000)))
 
         def measure(name):
             sidecar = Sidecar(lab.mesh, f"cold-{name}", name)
@@ -41,3 +41,4 @@ def run(bench):
 
         names = bench.contestants([n for n, binary in bench.peers.binaries.items() if binary])
         bench.compare("cold start", {n: lambda n=n: contextlib.nullcontext(n) for n in names}, measure, rounds=bench.pick(1, 2, 3))
+        lab.mesh.delete(objects, wait=False)

@@ -22,7 +22,7 @@ class Sample:
 class Bench:
     """`size`: smoke (does the harness work; clew alone), short (5 minutes in all), whole (40 minutes)."""
 
-    def __init__(self, size, peers, loads, stack, targeted=(), only=None, root=True):
+    def __init__(self, size, peers, loads, stack, targeted=(), only=None, root=True, rounds=None, seconds=None):
         self.size = size
         self.peers = peers
         self.loads = loads
@@ -30,6 +30,8 @@ class Bench:
         self.targeted = targeted  # (scenario, peer) of the targets
         self.only = only
         self.root = root
+        self.rounds = rounds or self.pick(1, 2, 4)
+        self.seconds = seconds or self.pick(0.5, 1, 3)
         self.samples = []
         self.not_run = []  # (scenario, variant, name, sentence)
         self.scenario = None
@@ -37,14 +39,6 @@ class Bench:
 
     def pick(self, smoke, short, whole):
         return {"smoke": smoke, "short": short, "whole": whole}[self.size]
-
-    @property
-    def rounds(self):
-        return self.pick(1, 2, 4)
-
-    @property
-    def seconds(self):
-        return self.pick(0.5, 1, 3)
 
     def contestants(self, names):
         """Those that this run has, ours first. A smoke run compares nothing; a short one with those that a target names."""
