@@ -32,6 +32,7 @@ class Bench:
         self.root = root
         self.rounds = rounds or self.pick(1, 2, 4)
         self.seconds = seconds or self.pick(0.5, 1, 3)
+        self.stolen_before = machine.stolen_seconds()
         self.samples = []
         self.not_run = []  # (scenario, variant, name, sentence)
         self.scenario = None
@@ -98,9 +99,9 @@ class Bench:
         return statistics.median(values.values()) if values else None
 
     def ratios(self, scenario, variant, metric, peer, ours=OURS):
-        """ours ÷ peer of each round in which both were measured."""
+        """ours ÷ peer of each round in which both were measured; a difference below zero is noise and has no ratio."""
         mine, theirs = (self.values(scenario, variant, n, metric) for n in (ours, peer))
-        return [mine[i] / theirs[i] for i in sorted(mine.keys() & theirs.keys()) if theirs[i] > 0]
+        return [mine[i] / theirs[i] for i in sorted(mine.keys() & theirs.keys()) if min(mine[i], theirs[i]) > 0]
 
 
 def per_request(usages, load, backend=None):

@@ -52,8 +52,8 @@ def _circumstances(bench, seconds):
     versions += [f"{name} {_version(name)}" for name in ("nginx", "haproxy", "nghttpx", "h2o")]
     return (f"{datetime.datetime.now():%Y-%m-%d %H:%M}, {bench.size} run of {seconds / 60:.0f} minutes; {machine.describe()}. "
             f"Proxies on core {machine.PROXY_CPU}, load and backends on core {machine.LOAD_CPU}, except the mesh's. Medians of "
-            f"interleaved rounds; whiskers from the lowest to the highest. {', '.join(versions)}. CPU the machine was robbed of: "
-            f"{machine.stolen_seconds():.1f} s since its start.")
+            f"interleaved rounds; whiskers from the lowest to the highest. {', '.join(versions)}. CPU that the host took away "
+            f"meanwhile: {machine.stolen_seconds() - bench.stolen_before:.1f} s.")
 
 
 def _version(program):
