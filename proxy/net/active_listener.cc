@@ -82,19 +82,11 @@ Task<void> ListenerSet::run_connection(std::unique_ptr<Connection> connection, s
 Task<Result<void>> ListenerSet::run_filters(Connection& connection, Buffer& initial) {
   ConnectionInfo& info = connection.info;
   const bool by_destination = connection.active->listener->use_original_dst;
-  if (by_destination) {
-    if (const auto destination = original_destination(connection.socket->fd(), info.local);
-        destination && *destination != info.local) {
-      info.local = *destination;
-      info.local_restored = true;
-    }
-  }
+  if (by_destination) restore_destination(connection.socket->fd(), connection.active->listener->transparent, info);
   const std::shared_ptr<const Listener> first = connection.active->listener;
   Result<void> seen = co_await run_listener_filters(worker_, *connection.socket, *first, info, initial);
   if (!seen || !by_destination) co_return seen;
-  // TPROXY needs no restoring: the socket's own address is the destination then.
-  const bool elsewhere = info.local_restored || first->transparent;
-  const ActivePtr target = elsewhere ? find_by_destination(info.local) : nullptr;
+  const ActivePtr target = info.local_restored ? find_by_destination(info.local) : nullptr;
   if (!target || target == connection.active) co_return seen;
   move_to(connection, target);
   const std::shared_ptr<const Listener> second = target->listener;

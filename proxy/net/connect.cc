@@ -30,15 +30,20 @@ int prepare(int fd, const ConnectTarget& target) {
   const int on = 1;
   if (!target.address.is_pipe()) set_no_delay(fd);
   if (target.keepalive) set_keepalive(fd, *target.keepalive);
-  if (target.mark != 0 && ::setsockopt(fd, SOL_SOCKET, SO_MARK, &target.mark, sizeof(target.mark)) != 0) return errno;
-  if (target.transparent &&
-      ::setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &on, sizeof(on)) != 0)
-    return errno;
-  if (!target.source || target.address.is_pipe()) return 0;
+  if (target.address.is_pipe()) return 0;
+  std::optional<Address> source = target.source;
+  if (const auto& original = target.original_source) {
+    source = Address(original->address, 0);
+    if (original->mark != 0 && ::setsockopt(fd, SOL_SOCKET, SO_MARK, &original->mark, sizeof(original->mark)) != 0)
+      return errno;
+    if (::setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &on, sizeof(on)) != 0)
+      return errno;
+  }
+  if (!source) return 0;
   // The port is chosen when the destination is known: many more connections from one source address.
-  if (target.source->port() == 0) ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+  if (source->port() == 0) ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
   sockaddr_storage storage{};
-  const std::size_t length = target.source->to_sockaddr(storage);
+  const std::size_t length = source->to_sockaddr(storage);
   return ::bind(fd, reinterpret_cast<sockaddr*>(&storage), static_cast<socklen_t>(length)) == 0 ? 0 : errno;
 }
 

@@ -5,6 +5,7 @@
 #include "proxy/base/address.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/result.h"
+#include "proxy/net/connection_info.h"
 #include "proxy/net/transport.h"
 #include "proxy/net/worker.h"
 
@@ -16,12 +17,11 @@
 namespace clew {
 
 struct ConnectTarget {
-  Address address;                             // IP and port, or a unix socket
-  std::optional<Address> source;               // bound before connecting; port 0: the kernel's choice at connect
-  Duration timeout = std::chrono::seconds(5);  // 0 or less: none
+  Address address;                                // IP and port, or a unix socket
+  std::optional<Address> source;                  // bound before connecting; port 0: the kernel's choice at connect
+  Duration timeout = std::chrono::seconds(5);     // 0 or less: none
+  std::optional<OriginalSource> original_source;  // wins over source
   std::optional<TcpKeepalive> keepalive;
-  bool transparent = false;  // IP_TRANSPARENT: source may be anybody's address (needs NET_ADMIN)
-  std::uint32_t mark = 0;    // SO_MARK; 0: none
 };
 
 struct Connected {

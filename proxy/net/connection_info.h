@@ -36,15 +36,20 @@ struct TlsInfo {
   std::shared_ptr<const CertificateInfo> local;
 };
 
+/// original_src: upstream sockets have the client's own address as their source (IP_TRANSPARENT, needs NET_ADMIN).
+struct OriginalSource {
+  IpAddress address;
+  std::uint32_t mark = 0;  // SO_MARK; 0: none
+  friend bool operator==(const OriginalSource&, const OriginalSource&) = default;
+};
+
 struct ConnectionInfo {
   std::uint64_t id = 0;
   Address remote;         // the peer, after PROXY protocol
   Address direct_remote;  // the socket's peer
   Address local;          // the address the client dialled (original destination when restored)
   bool local_restored = false;
-  /// original_src: upstream sockets take the client's address (IP_TRANSPARENT), with this SO_MARK. Nothing: they do
-  /// not.
-  std::optional<std::uint32_t> original_source_mark;
+  std::optional<OriginalSource> original_source;  // nothing: upstream sockets take their own
   std::string server_name;                        // SNI that was sniffed or negotiated
   std::vector<std::string> offered_alpn;          // by the client's hello, or «http/1.1» / «h2c» by http_inspector
   std::string transport_protocol = "raw_buffer";  // «tls» when a ClientHello was seen

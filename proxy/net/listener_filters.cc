@@ -94,12 +94,9 @@ Task<Result<void>> run_listener_filters(Worker& worker, SocketTransport& socket,
   for (const ListenerFilter& filter : listener.listener_filters) {
     if (filter.disabled && filter.disabled->matches(connection.local.port())) continue;
     if (filter.kind == Kind::original_dst) {
-      const auto destination = original_destination(socket.fd(), connection.local);
-      if (!destination || *destination == connection.local) continue;
-      connection.local = *destination;
-      connection.local_restored = true;
+      restore_destination(socket.fd(), listener.transparent, connection);
     } else if (filter.kind == Kind::original_src) {
-      connection.original_source_mark = filter.mark;
+      if (!connection.remote.is_pipe()) connection.original_source = {connection.remote.ip(), filter.mark};
     } else if (filter.kind != Kind::http_inspector || connection.transport_protocol != "tls") {
       const Result<void> seen = co_await inspect(socket, filter, connection, initial);
       if (seen) continue;

@@ -17,4 +17,13 @@ std::optional<Address> original_destination(int fd, const Address& local) {
   return Address::from_sockaddr(reinterpret_cast<sockaddr*>(&storage), length);
 }
 
+void restore_destination(int fd, bool transparent, ConnectionInfo& connection) {
+  const auto destination = original_destination(fd, connection.local);
+  if (destination && *destination != connection.local) {
+    connection.local = *destination;
+    connection.local_restored = true;
+  }
+  if (transparent) connection.local_restored = true;
+}
+
 }  // namespace clew

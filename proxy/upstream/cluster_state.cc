@@ -194,9 +194,21 @@ UpstreamTarget ClusterState::socket_target(const Host& host) const {
   return target;
 }
 
+/// For one pool more: empty ones go, then the oldest that is idle.
+bool ClusterState::make_room(Host& host, std::size_t limit) {
+  if (host.pools.size() < limit) return true;
+  if (std::erase_if(host.pools, [](const auto& pool) { return pool->empty(); }) > 0) return true;
+  const auto idle = std::find_if(host.pools.begin(), host.pools.end(), [](const auto& pool) { return pool->idle(); });
+  if (idle == host.pools.end()) return false;
+  (*idle)->retire();
+  host.pools.erase(idle);
+  return true;
+}
+
 std::shared_ptr<Pool> ClusterState::http_pool(Host& host, const HttpDemand& demand) {
   PoolKey key;
   key.tls = select_transport_socket(*cluster_, *host.endpoint);
+  key.source = demand.source;
   const auto protocol = cluster_->http.protocol;
   key.http2 = protocol == UpstreamHttpOptions::Protocol::http2 ||
               (protocol == UpstreamHttpOptions::Protocol::downstream && demand.downstream_http2);
@@ -213,9 +225,7 @@ std::shared_ptr<Pool> ClusterState::http_pool(Host& host, const HttpDemand& dema
   for (const std::shared_ptr<Pool>& pool : host.pools)
     if (pool->matches(key)) return pool;
 
-  if (host.pools.size() >= max_pools_per_host)
-    std::erase_if(host.pools, [](const auto& pool) { return pool->empty(); });
-  if (host.pools.size() >= max_pools_per_host) {
+  if (!make_room(host, key.source ? max_sources_per_host : max_pools_per_host)) {
     stats_->upstream_cx_pool_overflow.add();
     return nullptr;
   }
@@ -225,15 +235,14 @@ std::shared_ptr<Pool> ClusterState::http_pool(Host& host, const HttpDemand& dema
   return host.pools.emplace_back(Pool::make(std::move(owner), key, std::move(target)));
 }
 
-UpstreamTarget ClusterState::target(const Host& host, std::string_view authority,
-                                    const std::vector<std::string>* alpn) const {
+UpstreamTarget ClusterState::target(const Host& host, const std::optional<OriginalSource>& source) const {
   UpstreamTarget target = socket_target(host);
+  target.original_source = source;
   const auto& tls = select_transport_socket(*cluster_, *host.endpoint);
   if (!tls) return target;
   target.tls = true;
   target.context = tls_context(tls);
-  target.sni = tls->auto_sni && !authority.empty() ? std::string(authority) : tls->sni;
-  if (alpn) target.alpn = *alpn;
+  target.sni = tls->sni;
   return target;
 }
 

@@ -42,6 +42,7 @@ struct HttpDemand {
   bool downstream_http2 = false;
   std::string_view authority;
   const std::vector<std::string>* alpn = nullptr;  // instead of the transport socket's own
+  std::optional<OriginalSource> source;
 };
 
 class ClusterState {
@@ -69,16 +70,17 @@ class ClusterState {
   /// status: what it answered; 503 and 504 with local_origin: what we made of its failure or silence.
   void report(const std::shared_ptr<EndpointState>& endpoint, std::uint32_t status, bool local_origin = false);
 
-  /// Null: too many pools at this endpoint (SNI and ALPN come from requests).
+  /// Null: too many busy pools at this endpoint (SNI, ALPN and the client's address come from requests).
   std::shared_ptr<Pool> http_pool(Host& host, const HttpDemand& demand);
   /// For a connection that is not pooled.
-  UpstreamTarget target(const Host& host, std::string_view authority, const std::vector<std::string>* alpn) const;
+  UpstreamTarget target(const Host& host, const std::optional<OriginalSource>& source) const;
 
   void for_each_host(const std::function<void(const Host&)>& visit) const;
   std::size_t size() const { return hosts_.size(); }
   LoadBalancer& balancer();
 
   static constexpr std::size_t max_pools_per_host = 64;
+  static constexpr std::size_t max_sources_per_host = 1024;  // where each client has a pool of its own
 
  private:
   using Hosts = std::unordered_map<Address, std::unique_ptr<Host>>;
@@ -92,6 +94,7 @@ class ClusterState {
   Host* original_destination(const DrawContext& context);
   void sweep();
   UpstreamTarget socket_target(const Host& host) const;
+  static bool make_room(Host& host, std::size_t limit);
   std::shared_ptr<const TlsContext> tls_context(const std::shared_ptr<const TlsParams>& params) const;
 
   Worker& worker_;

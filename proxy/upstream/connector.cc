@@ -12,6 +12,7 @@ ConnectTarget socket_target(const UpstreamTarget& target, const Address& address
   out.address = address;
   out.timeout = left;
   out.keepalive = target.keepalive;
+  out.original_source = target.original_source;
   if (address.is_pipe()) return out;
   const auto source = std::find_if(target.sources.begin(), target.sources.end(),
                                    [&](const IpAddress& ip) { return ip.is_v4() == address.ip().is_v4(); });

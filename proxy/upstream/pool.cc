@@ -98,6 +98,7 @@ Pool::Pool(Owner owner, const PoolKey& key, UpstreamTarget target)
   target_.sni = key.sni;
   if (key.alpn) target_.alpn = *key.alpn;
   target_.expected_san = key.expected_san;
+  target_.original_source = key.source;
 }
 
 Pool::~Pool() {
@@ -105,9 +106,15 @@ Pool::~Pool() {
   while (!connections_.empty()) remove(*connections_.front(), true);
 }
 
+bool Pool::idle() const {
+  const auto leased = [](const auto& connection) { return connection->leases > 0; };
+  return waiting_.empty() && connecting_ == 0 && std::none_of(connections_.begin(), connections_.end(), leased);
+}
+
 bool Pool::matches(const PoolKey& key) const {
   return key.tls == key_tls_ && key.http2 == http2_ && key.sni == target_.sni &&
-         key.expected_san == target_.expected_san && (key.alpn ? *key.alpn == target_.alpn : target_.alpn.empty());
+         key.source == target_.original_source && key.expected_san == target_.expected_san &&
+         (key.alpn ? *key.alpn == target_.alpn : target_.alpn.empty());
 }
 
 Task<void> Pool::acquire(std::shared_ptr<Pool> pool, PendingLease& pending) {

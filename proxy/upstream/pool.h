@@ -1,6 +1,6 @@
-// HTTP connections of one worker to one endpoint, all alike: same transport socket, SNI, ALPN and protocol. A request
-// takes a connection that is ready, or waits in line for one that is being opened. h1: last used first; h2: many on
-// one. A retired pool finishes what it has and takes nothing new.
+// HTTP connections of one worker to one endpoint, all alike: same transport socket, SNI, ALPN, protocol and source. A
+// request takes a connection that is ready, or waits in line for one that is being opened. h1: last used first; h2:
+// many on one. A retired pool finishes what it has and takes nothing new.
 #pragma once
 
 #include "proxy/http/client_connection.h"
@@ -33,6 +33,7 @@ struct PoolKey {
   std::string_view sni;
   const std::vector<std::string>* alpn = nullptr;  // override; null: none
   std::string_view expected_san;
+  std::optional<OriginalSource> source;
 };
 
 class Pool;
@@ -122,6 +123,8 @@ class Pool {
   void close(Errc cause);
 
   bool empty() const { return connections_.empty() && waiting_.empty() && connecting_ == 0; }
+  /// No request uses it, or waits for it.
+  bool idle() const;
   std::size_t connections() const { return connections_.size(); }
   std::size_t waiting() const { return waiting_.size(); }
   bool retired() const { return retired_; }

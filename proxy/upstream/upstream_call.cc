@@ -137,7 +137,7 @@ Task<std::optional<TryFailure>> UpstreamCall::take_lease(Lease& lease) {
   endpoint_ = host->state;
   record_endpoint(*host);
   const HttpDemand demand{stream_->request.version == HttpVersion::http2, stream_->request.authority,
-                          stream_->upstream_alpn};
+                          stream_->upstream_alpn, stream_->connection.original_source};
   const std::shared_ptr<Pool> pool = cluster_->http_pool(*host, demand);
   if (!pool) co_return failed(Errc::upstream_overflow);
   if (avoid_attempts_ > 0) tried_.push_back(endpoint_);

@@ -60,6 +60,7 @@ struct Seen {
   std::string chain, listener, server_name, transport, details, termination;
   std::vector<std::string> alpn;
   Address remote, local;
+  std::optional<OriginalSource> original_source;
   bool no_route = false, tls = false;
 };
 
@@ -108,6 +109,7 @@ class Echo final : public ConnectionHandler {
     seen.alpn = c.offered_alpn;
     seen.remote = c.remote;
     seen.local = c.local;
+    seen.original_source = c.original_source;
     seen.tls = c.tls != nullptr;
     return seen;
   }

@@ -178,6 +178,25 @@ TEST_CASE("listener: PROXY header, and the listener of its destination") {
   REQUIRE(f.stat("downstream_listener_filter_error") == 2);
 }
 
+TEST_CASE("listener: original_src notes the client's address, as the filters before it found it") {
+  Fixture f;
+  auto l = listener("l");
+  l->listener_filters = {filter(ListenerFilter::Kind::proxy_protocol), filter(ListenerFilter::Kind::original_src)};
+  l->listener_filters[0].proxy_protocol_optional = true;
+  l->listener_filters[1].mark = 1337;
+  const Address at = f.open(l);
+  const Client told(at), plain(at);
+  told.send("PROXY TCP4 1.2.3.4 10.96.0.1 9 80\r\nhello");
+  plain.send("hello there, nothing before");
+  REQUIRE(f.receive(told, 5) == "hello");
+  REQUIRE(f.receive(plain, 5).substr(0, 5) == "hello");
+  REQUIRE(f.echo.served.size() == 2);
+  for (const Seen& seen : f.echo.served) {
+    REQUIRE(seen.original_source == OriginalSource{seen.remote.ip(), 1337});
+    REQUIRE((seen.remote.ip().to_string() == "1.2.3.4" || seen.remote == plain.address()));
+  }
+}
+
 /// Certificates and contexts of a server in slot 0.
 struct Secure {
   TestCa ca;

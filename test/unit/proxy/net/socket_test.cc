@@ -183,6 +183,27 @@ TEST_CASE("connect: a source address that is not ours") {
   REQUIRE(c.failure == "failed to bind: Cannot assign requested address");
 }
 
+TEST_CASE("connect: with the client's own address") {
+  TestWorker t;
+  const Listening server(loopback());
+  ConnectTarget target;
+  target.address = server.address;
+  target.source = Address(*IpAddress::parse("127.0.0.6"), 0);
+  target.original_source = OriginalSource{*IpAddress::parse("127.0.0.7"), 1337};
+  const Connected c = t.run_io(connect(t.worker, target));
+  if (::geteuid() == 0) {
+    int mark = 0;
+    socklen_t size = sizeof(mark);
+    const int fd = static_cast<SocketTransport&>(*c.transport).fd();
+    REQUIRE(::getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &size) == 0);
+    REQUIRE(mark == 1337);
+    REQUIRE(c.local.ip().to_string() == "127.0.0.7");
+  } else {
+    REQUIRE(c.error == Errc::bind_failed);
+    REQUIRE(c.failure == "failed to bind: Operation not permitted");
+  }
+}
+
 TEST_CASE("connect: timeout when nobody accepts") {
   TestWorker t;
   // A full queue drops SYNs: the connect hangs.

@@ -6,8 +6,9 @@ using namespace std::chrono_literals;
 namespace {
 
 /// A request that is answered and read to its end.
-void complete(Fixture& f, std::size_t peer) {
+void complete(Fixture& f, std::size_t peer, std::optional<OriginalSource> source = {}) {
   Request r(f);
+  r.connection.original_source = source;
   r.start();
   f.connector.peer(peer).receive();
   f.connector.peer(peer).send(ok_response);
@@ -319,11 +320,11 @@ TEST_CASE("TLS: SNI, the name to verify and ALPN by request make pools of their 
   Host* host = f.clusters.find("a")->choose({});
   REQUIRE(host);
   auto& state = *f.clusters.find("a");
-  const auto same = state.http_pool(*host, {false, "host.test:443", nullptr});
-  REQUIRE(same == state.http_pool(*host, {false, "host.test", nullptr}));
-  REQUIRE(same != state.http_pool(*host, {false, "other.test", nullptr}));
-  REQUIRE(same != state.http_pool(*host, {false, "host.test", &alpn}));
-  REQUIRE(state.http_pool(*host, {false, "[::1]:80", nullptr}) != nullptr);
+  const auto same = state.http_pool(*host, {false, "host.test:443", nullptr, {}});
+  REQUIRE(same == state.http_pool(*host, {false, "host.test", nullptr, {}}));
+  REQUIRE(same != state.http_pool(*host, {false, "other.test", nullptr, {}}));
+  REQUIRE(same != state.http_pool(*host, {false, "host.test", &alpn, {}}));
+  REQUIRE(state.http_pool(*host, {false, "[::1]:80", nullptr, {}}) != nullptr);
 }
 
 TEST_CASE("pools of an endpoint are bounded") {
@@ -333,9 +334,52 @@ TEST_CASE("pools of an endpoint are bounded") {
   Host* const host = state.choose({});
   for (int i = 0; i < 1000; ++i) {
     const std::string name = "h" + std::to_string(i) + ".test";
-    REQUIRE(state.http_pool(*host, {false, name, nullptr}));  // empty ones make room
+    REQUIRE(state.http_pool(*host, {false, name, nullptr, {}}));  // empty ones make room
   }
   REQUIRE(host->pools.size() <= ClusterState::max_pools_per_host);
+}
+
+TEST_CASE("where the client's address is kept, a connection serves that client alone") {
+  Fixture f;
+  f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.source_addresses = {IpAddress::v4(0x7f000006)}; });
+  const OriginalSource one{IpAddress::v4(0x0a000001), 1337}, two{IpAddress::v4(0x0a000002), 1337};
+  complete(f, 0, one);
+  complete(f, 1, two);
+  complete(f, 0, one);
+  complete(f, 2);
+  REQUIRE(f.connector.attempts == 3);
+  REQUIRE(f.connector.peers[0].target.original_source == one);
+  REQUIRE(f.connector.peers[1].target.original_source == two);
+  REQUIRE(f.connector.peers[2].target.original_source == std::nullopt);
+}
+
+TEST_CASE("an idle pool makes room for another client's, the oldest first; busy ones do not") {
+  constexpr std::size_t limit = ClusterState::max_sources_per_host;
+  const auto client = [](std::size_t i) {
+    return OriginalSource{IpAddress::v4(0x0a000000u + static_cast<std::uint32_t>(i)), 1337};
+  };
+  Fixture f;
+  f.add_cluster("a", endpoints({1}));
+  SECTION("idle") {
+    for (std::size_t i = 0; i < limit; ++i) complete(f, i, client(i));
+    REQUIRE_FALSE(f.connector.ended(0));
+    complete(f, limit, client(limit));
+    REQUIRE(f.connector.ended(0));
+    REQUIRE_FALSE(f.connector.ended(1));
+    REQUIRE(f.clusters.find("a")->choose({})->pools.size() == limit);
+  }
+  SECTION("busy") {
+    std::deque<Request> requests;
+    for (std::size_t i = 0; i < limit; ++i) {
+      requests.emplace_back(f).connection.original_source = client(i);
+      requests.back().start();
+    }
+    Request more(f);
+    more.connection.original_source = client(limit);
+    more.start();
+    REQUIRE(more.reply().flag == ResponseFlag::upstream_overflow);
+    REQUIRE(f.stats().upstream_cx_pool_overflow.value() == 1);
+  }
 }
 
 TEST_CASE("the upstream protocol can follow the client's") {

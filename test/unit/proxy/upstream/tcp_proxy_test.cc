@@ -119,6 +119,18 @@ TEST_CASE("tcp: nobody to connect to") {
   REQUIRE(c.client->at_end());
 }
 
+TEST_CASE("tcp: the client's address is kept where its listener says so") {
+  Fixture f;
+  f.add_cluster("a", endpoints({1}));
+  Connection c(f);
+  c.connection.original_source = OriginalSource{IpAddress::v4(0x0a000001), 1337};
+  c.start("x");
+  REQUIRE(f.connector.peers.at(0).target.original_source == c.connection.original_source);
+  c.downstream->close(Errc::canceled);
+  f.t.poll();
+  REQUIRE(c.done());
+}
+
 TEST_CASE("tcp: several attempts to connect") {
   Fixture f;
   f.add_cluster("a", endpoints({1}));
