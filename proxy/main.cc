@@ -38,7 +38,9 @@ void set_up_log(const clew::CommandLine& options, const clew::Bootstrap& bootstr
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc > 1 && std::string_view(argv[1]) == "init") return clew::run_init(argc - 1, argv + 1);
+  // The second is the first word of the injected istio-init container: the stock tool's name.
+  const std::string_view command = argc > 1 ? argv[1] : "";
+  if (command == "init" || command == "istio-iptables") return clew::run_init(argc - 1, argv + 1);
   auto parsed = clew::parse_command_line(std::vector<std::string>(argv + 1, argv + argc));
   if (parsed.exit_code) {
     std::fprintf(*parsed.exit_code == 0 ? stdout : stderr, "%s\n", parsed.text.c_str());
