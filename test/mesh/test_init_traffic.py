@@ -2,7 +2,6 @@
 must have said so before."""
 
 import contextlib
-import os
 import re
 import selectors
 import socket
@@ -31,18 +30,6 @@ def version(address):
 
 def family(address):
     return socket.AF_INET6 if version(address) == 6 else socket.AF_INET
-
-
-@contextlib.contextmanager
-def owned_by(uid, gid):
-    """Sockets made here belong to this user and group, as the kernel's owner match sees it."""
-    os.setegid(gid)
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
 
 
 def original_destination(connection):
@@ -76,7 +63,7 @@ class Listeners:
         self._add(sock, (name, transparent))
 
     def udp(self, ns, name, address, port, owner=None):
-        with netns.entered(ns), owned_by(*(owner or (0, 0))):
+        with netns.entered(ns), netns.owned_by(*(owner or (0, 0))):
             sock = socket.socket(family(address), socket.SOCK_DGRAM)
         with netns.entered(ns):
             sock.bind((address, port))
@@ -169,7 +156,7 @@ class Scene:
 
     def connect(self, ns, address, port, owner=(0, 0), source=None):
         with netns.entered(ns):
-            with owned_by(*owner):
+            with netns.owned_by(*owner):
                 sock = socket.socket(family(address), socket.SOCK_STREAM)
             with sock:
                 sock.settimeout(5)
@@ -199,7 +186,7 @@ class Scene:
         """A process of the pod sends a datagram to a DNS server: who answers; the answer must come from where it was sent to."""
         said = self.says(address, 53, owner, udp=True)
         with netns.entered(self.pod.ns):
-            with owned_by(*owner):
+            with netns.owned_by(*owner):
                 sock = socket.socket(family(address), socket.SOCK_DGRAM)
             with sock:
                 sock.settimeout(5)

@@ -27,24 +27,27 @@ class App:
         self.raw = b""
         self._flaky = collections.Counter()
         self._lock = threading.Lock()
-        self._listeners = {}
+        self._listeners = collections.defaultdict(list)  # port → sockets
         self._open = collections.defaultdict(set)  # port → connections
 
-    def listen(self, port, protocol="http", address="0.0.0.0"):
-        with netns.entered(self.ns):
-            listener = socket.create_server((address, port), backlog=512)
-        self._listeners[port] = listener
+    def listen(self, port, protocol="http", addresses=("0.0.0.0",)):
         serve = {"http": self._serve_http, "tcp": self._serve_tcp, "server-first": self._serve_first}[protocol]
-        threading.Thread(target=self._accept, args=(port, listener, serve), daemon=True).start()
+        for address in addresses:
+            with netns.entered(self.ns):
+                family = socket.AF_INET6 if ":" in address else socket.AF_INET
+                listener = socket.create_server((address, port), family=family, backlog=512)
+            self._listeners[port].append(listener)
+            threading.Thread(target=self._accept, args=(port, listener, serve), daemon=True).start()
 
     def stop(self, port=None):
         """Closes one port, or all, and its connections: nobody is behind it then."""
         for number in [port] if port else list(self._listeners):
-            listener = self._listeners.pop(number)
-            for sock in [listener, *self._open.pop(number, ())]:
+            listeners = self._listeners.pop(number)
+            for sock in [*listeners, *self._open.pop(number, ())]:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
-            listener.close()
+            for listener in listeners:
+                listener.close()
 
     def saw(self, path):
         """The requests with this path, as dicts."""

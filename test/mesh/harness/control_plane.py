@@ -14,8 +14,8 @@ from .kube import ApiError, Kube
 from .procs import Failed, Process, wait_for
 
 ROOT_NAMESPACE = "istio-system"
-NODE_IP = "10.244.0.1"
-SERVICE_CIDR = "10.96.0.0/16"
+NODE_IP, NODE_IP6 = "10.244.0.1", "fd00:10:244::1"
+SERVICE_CIDR, SERVICE_CIDR6 = "10.96.0.0/16", "fd00:10:96::/112"
 API_PORT = 6443
 
 # What a default install differs in from a mesh whose sidecars are Envoy's own binary, which lacks Istio's filters.
@@ -66,7 +66,9 @@ class ControlPlane:
             "SERVICE_ACCOUNT": "istiod", "REVISION": "default", "CLUSTER_ID": "Kubernetes", "PILOT_CERT_PROVIDER": "istiod",
             "PILOT_TRACE_SAMPLING": "1", "PILOT_ENABLE_ANALYSIS": "false", "CA_TRUSTED_NODE_ACCOUNTS": "istio-system/ztunnel",
             # Istio's default is 100 ms; the tests change much and wait for it often.
-            "PILOT_DEBOUNCE_AFTER": "20ms", **self._env}
+            "PILOT_DEBOUNCE_AFTER": "20ms",
+            # Means nothing to a proxy that has addresses of one family.
+            "ISTIO_DUAL_STACK": "true", **self._env}
         # --keepaliveMaxServerConnectionAge is what the chart sets.
         self._spawn("istiod", peers.istio("pilot-discovery"), "discovery", "--kubeconfig", self.kubeconfig,
                     "--domain", "cluster.local", "--keepaliveMaxServerConnectionAge", "30m", env=env)
@@ -127,10 +129,12 @@ class ControlPlane:
         # A bridge without an address of its own takes the lowest of its ports', and changes it when a pod comes or goes.
         netns.sh("ip", "-n", self.ns, "link", "add", "br0", "address", "02:00:00:00:00:01", "type", "bridge")
         netns.sh("ip", "-n", self.ns, "addr", "add", f"{NODE_IP}/16", "dev", "br0")
+        netns.sh("ip", "-n", self.ns, "addr", "add", f"{NODE_IP6}/64", "dev", "br0", "nodad")
         netns.sh("ip", "-n", self.ns, "link", "set", "br0", "up")
         # No kube-proxy: a connection to a service's address that no sidecar took is refused at once instead of timing out.
         inside = ("ip", "netns", "exec", self.ns)
-        netns.sh(*inside, "sysctl", "-qwe", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=0")
+        netns.sh(*inside, "sysctl", "-qwe", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.bridge.bridge-nf-call-iptables=0")
+        netns.sh("ip", "-n", self.ns, "-6", "route", "add", "unreachable", SERVICE_CIDR6)
         netns.sh("ip", "-n", self.ns, "route", "add", SERVICE_CIDR, "dev", "br0")
         netns.sh(*inside, "iptables", "-A", "FORWARD", "-d", SERVICE_CIDR, "-p", "tcp", "--syn", "-j", "REJECT", "--reject-with", "tcp-reset")
         netns.sh(*inside, "iptables", "-A", "FORWARD", "-d", SERVICE_CIDR, "-j", "DROP")
@@ -154,7 +158,7 @@ class ControlPlane:
         self._spawn("kube-apiserver", peers.kubernetes("kube-apiserver"),
                     "--etcd-servers", "http://127.0.0.1:2379", "--token-auth-file", self.dir / "tokens.csv",
                     "--cert-dir", self.dir / "api-certs", "--bind-address", "127.0.0.1", "--secure-port", API_PORT,
-                    "--advertise-address", NODE_IP, "--service-cluster-ip-range", SERVICE_CIDR,
+                    "--advertise-address", NODE_IP, "--service-cluster-ip-range", f"{SERVICE_CIDR},{SERVICE_CIDR6}",
                     "--disable-admission-plugins", "ServiceAccount", "--allow-privileged",
                     "--authorization-mode", "AlwaysAllow", "--api-audiences", "https://kubernetes.default.svc,istio-ca",
                     "--service-account-issuer", "https://kubernetes.default.svc",

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Becomes a container of a test pod: enter_pod.sh DIR USER COMMAND...
+# Becomes a container of a test pod: enter_pod.sh DIR USER COMMAND...; USER is root, or UID:GID:CAPABILITIES (those that it keeps).
 # Runs in the pod's network namespace and a private mount namespace. The container sees the host's files through an overlay,
 # so that what it writes lands in DIR, and DIR/files in place of /etc/hosts, /etc/istio, /var/lib/istio and /var/run/secrets.
 # BINDS: colon-separated FROM=TO: files and folders of the host's that it sees elsewhere, and as they are.
@@ -26,8 +26,10 @@ for path in etc/istio var/lib/istio; do
   mount --bind "$dir/files/$path" "$root/$path"
 done
 mount --bind "$dir/files/etc/hosts" "$root/etc/hosts"
+cp --remove-destination "$dir/files/etc/resolv.conf" "$root/etc/resolv.conf"  # the host's may be a link to anywhere
 unset BINDS
 if [[ $user == root ]]; then
   exec chroot "$root" "$@"
 fi
-exec chroot "$root" setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs "$@"
+IFS=: read -r uid gid capabilities <<<"$user"
+exec chroot "$root" setpriv --reuid "$uid" --regid "$gid" --clear-groups --inh-caps=-all --bounding-set="$capabilities" --no-new-privs "$@"

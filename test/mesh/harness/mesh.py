@@ -37,6 +37,7 @@ class PodSpec:
     labels: dict
     annotations: dict
     env: dict
+    family: str  # v4, v6 or dual: the pod's addresses, and its service's
     log_level: str
     wait: bool
 
@@ -157,21 +158,21 @@ class Mesh:
     # pods
 
     def pod(self, name, ports=None, service=None, namespace="default", account=None, proxy=None, sidecar=True, version="v1",
-            labels=None, annotations=None, env=None, log_level=None, wait=True):
+            labels=None, annotations=None, env=None, family="v4", log_level=None, wait=True):
         """The pod of this name: the standing one when it was made with the same words, else a new one (in place of the old)."""
         spec = PodSpec(
             name=name, namespace=namespace, service=name if service is None else service, account=account or service or name,
             ports=dict(ports or {}), proxy=proxy or self.proxy, sidecar=sidecar, version=version, labels=dict(labels or {}),
-            annotations=dict(annotations or {}), env=dict(env or {}), log_level=log_level, wait=wait)
+            annotations=dict(annotations or {}), env=dict(env or {}), family=family, log_level=log_level, wait=wait)
         standing = self.pods.get(name)
         if standing and standing.spec == spec and (not sidecar or standing.agent.running()):
             return standing
         if standing:
             self.remove(standing)
         with self._lock:
-            ip = f"10.244.{self._next_ip // 250}.{self._next_ip % 250 + 2}"
+            number = self._next_ip
             self._next_ip += 1
-        pod = Pod(self, spec, ip)
+        pod = Pod(self, spec, number)
         key = repr(spec)
         if self._failures[key] >= 2:
             raise Failed(f"the sidecar of {name} did not become ready twice before, with the same words; not tried again")
@@ -187,7 +188,7 @@ class Mesh:
             pod.stop()
             raise
         if spec.ports and spec.service:
-            self._wait_endpoint(spec, ip)
+            self._wait_endpoint(pod)
         return pod
 
     def start_pods(self, *calls):
@@ -200,10 +201,13 @@ class Mesh:
         pod.stop()
 
     def service(self, name, namespace="default"):
-        """The cluster address of a service."""
+        """The cluster address of a service; its first, if it has two."""
+        return self.service_ips(name, namespace)[0]
+
+    def service_ips(self, name, namespace="default"):
         key = (name, namespace)
         if key not in self._services:
-            self._services[key] = self.kube.get("v1", "Service", name, namespace)["spec"]["clusterIP"]
+            self._services[key] = self.kube.get("v1", "Service", name, namespace)["spec"]["clusterIPs"]
         return self._services[key]
 
     def forget_service(self, name, namespace="default"):
@@ -235,18 +239,21 @@ class Mesh:
             (directory / "hosts").write_text("\n".join(lines) + "\n")
 
     def _apply_service(self, spec):
+        families = {"v4": {}, "v6": {"ipFamilies": ["IPv6"]}, "dual": {"ipFamilyPolicy": "RequireDualStack"}}[spec.family]
         self.kube.apply({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": spec.service, "namespace": spec.namespace},
-            "spec": {"selector": {"app": spec.service},
+            "spec": {"selector": {"app": spec.service}, **families,
                      "ports": [{"name": n, "port": p, "targetPort": p} for n, p in spec.ports.items()]}})
 
-    def _wait_endpoint(self, spec, ip):
-        """Until istiod knows the new pod as an endpoint."""
+    def _wait_endpoint(self, pod):
+        """Until the new pod is an endpoint, with each of its addresses."""
         def known():
-            path = f"/apis/discovery.k8s.io/v1/namespaces/{spec.namespace}/endpointslices?labelSelector=kubernetes.io/service-name%3D{spec.service}"
-            slices = self.kube.call("GET", path)["items"]
-            return any(ip in e["addresses"] and e.get("conditions", {}).get("ready") for s in slices for e in s.get("endpoints") or [])
-        wait_for(f"the endpoint of {spec.name}", known)
+            path = (f"/apis/discovery.k8s.io/v1/namespaces/{pod.namespace}/endpointslices"
+                    f"?labelSelector=kubernetes.io/service-name%3D{pod.spec.service}")
+            endpoints = [e for s in self.kube.call("GET", path)["items"] for e in s.get("endpoints") or []]
+            ready = {ip for e in endpoints if e.get("conditions", {}).get("ready") for ip in e["addresses"]}
+            return ready.issuperset(pod.ips)
+        wait_for(f"the endpoint of {pod.name}", known)
 
     # what went wrong
 

@@ -63,9 +63,20 @@ def entered(name):
         os.close(home)
 
 
-def connect(name, address, timeout=10.0, source=None):
-    """A TCP connection made from inside namespace `name`."""
-    with entered(name):
+@contextlib.contextmanager
+def owned_by(uid, gid):
+    """Sockets that this thread makes here belong to this user and group, as the kernel's owner match sees it."""
+    before = _libc.setfsgid(gid), _libc.setfsuid(uid)
+    try:
+        yield
+    finally:
+        _libc.setfsuid(before[1])
+        _libc.setfsgid(before[0])
+
+
+def connect(name, address, timeout=10.0, source=None, owner=(0, 0)):
+    """A TCP connection made from inside namespace `name`, by a process of this user and group."""
+    with entered(name), owned_by(*owner):
         return socket.create_connection(address, timeout, source_address=source)
 
 

@@ -13,6 +13,7 @@ from . import netns, peers
 from .access_log import AccessLog
 from .app import App
 from .client import Connection
+from .control_plane import NODE_IP, NODE_IP6
 from .procs import Failed, Process, wait_for
 
 ENTER = pathlib.Path(__file__).with_name("enter_pod.sh")
@@ -22,12 +23,16 @@ BIN = "/usr/local/bin"  # where the container has its programs
 
 
 class Pod:
-    def __init__(self, mesh, spec, ip):
+    def __init__(self, mesh, spec, number):
         self.mesh = mesh
         self.spec = spec
         self.name = spec.name
         self.namespace = spec.namespace
-        self.ip = ip
+        self.number = number
+        v4, v6 = f"10.244.{number // 250}.{number % 250 + 2}", f"fd00:10:244::{number + 256:x}"
+        self.ips = {"v4": [v4], "v6": [v6], "dual": [v4, v6]}[spec.family]
+        self.ip = self.ips[0]
+        self.loopback = "::1" if spec.family == "v6" else "127.0.0.1"
         self.ns = None
         self.object = None
         self.agent = None
@@ -41,11 +46,11 @@ class Pod:
         self._make_namespace()
         self.app = App(self.name, self.ns)
         for port_name, port in self.spec.ports.items():
-            self.app.listen(port, _app_protocol(port_name))
+            self.app.listen(port, _app_protocol(port_name), {"v4": ["0.0.0.0"], "v6": ["::"], "dual": ["0.0.0.0", "::"]}[self.spec.family])
         self._create_object()
         if self.spec.sidecar:
             self._write_files()
-            self._redirect()
+            self.redirect()
             self.start_sidecar()
         return self
 
@@ -74,8 +79,9 @@ class Pod:
         for log in (self.stdout, self.stderr):
             log.touch()
             os.chown(log, PROXY_UID, PROXY_UID)
+            log.chmod(0o664)
         self.access_log = AccessLog(self.stdout, self.explain)
-        self.agent = self._container_process("sidecar", str(PROXY_UID), [f"{BIN}/pilot-agent", *args], env)
+        self.agent = self._container_process("sidecar", _user(container), [f"{BIN}/pilot-agent", *args], env)
         if self.spec.wait:
             self.wait_ready()
 
@@ -153,9 +159,9 @@ class Pod:
     # asking the proxy
 
     def http_get(self, port, path, method="GET", headers=None, timeout=10.0):
-        """A request from inside the pod to 127.0.0.1:port, which no rule redirects: (status, text)."""
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-        connection.sock = netns.connect(self.ns, ("127.0.0.1", port), timeout)
+        """A request from inside the pod to localhost, which no rule redirects: (status, text)."""
+        connection = http.client.HTTPConnection(self.loopback, port, timeout=timeout)
+        connection.sock = netns.connect(self.ns, (self.loopback, port), timeout)
         try:
             connection.request(method, path, headers=headers or {})
             answer = connection.getresponse()
@@ -184,11 +190,11 @@ class Pod:
 
     # asking as the application
 
-    def connect(self, host, port, timeout=20.0, source=None):
-        """A TCP connection of the application's; `host` is an address or a name the mesh knows."""
-        return Connection(netns.connect(self.ns, (self.mesh.resolve(host, self), port), timeout, source))
+    def connect(self, host, port, timeout=20.0, source=None, owner=(0, 0)):
+        """A TCP connection of the application's; `host` is an address or a name the mesh knows, `owner` its user and group."""
+        return Connection(netns.connect(self.ns, (self.mesh.resolve(host, self), port), timeout, source, owner))
 
-    def request(self, method, url, headers=(), body=None, timeout=20.0, address=None):
+    def request(self, method, url, headers=(), body=None, timeout=20.0, address=None, owner=(0, 0)):
         """One HTTP/1.1 request on its own connection. `address` connects there, whatever the URL says."""
         parts = urllib.parse.urlsplit(url)
         port = parts.port or 80
@@ -199,7 +205,7 @@ class Pod:
             headers = list(headers.items() if isinstance(headers, dict) else headers)
             authority = next(v for n, v in headers if n.lower() == "host")
             headers = [(n, v) for n, v in headers if n.lower() != "host"]
-        with self.connect(host, port, timeout) as connection:
+        with self.connect(host, port, timeout, owner=owner) as connection:
             return connection.request(method, path, authority, headers, body)
 
     def get(self, url, **options):
@@ -224,12 +230,15 @@ class Pod:
     def _make_namespace(self):
         node = self.mesh.control_plane.ns
         self.ns = netns.add(self.mesh.run, self.name)
-        link = f"v{self.ip.rsplit('.', 2)[-2]}x{self.ip.rsplit('.', 1)[-1]}"
+        link = f"v{self.number}"
         netns.sh("ip", "-n", node, "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", self.ns)
         netns.sh("ip", "-n", node, "link", "set", link, "master", "br0", "up")
-        netns.sh("ip", "-n", self.ns, "addr", "add", f"{self.ip}/16", "dev", "eth0")
-        netns.sh("ip", "-n", self.ns, "link", "set", "eth0", "up")
-        netns.sh("ip", "-n", self.ns, "route", "add", "default", "via", "10.244.0.1")
+        # A link-local address that is still being tried would keep the kernel from using the others.
+        netns.sh("ip", "-n", self.ns, "link", "set", "eth0", "addrgenmode", "none", "up")
+        for ip in self.ips:
+            v6 = ":" in ip
+            netns.sh("ip", "-n", self.ns, "addr", "add", *([f"{ip}/64", "nodad"] if v6 else [f"{ip}/16"]), "dev", "eth0")
+            netns.sh("ip", "-n", self.ns, "route", "add", "default", "via", NODE_IP6 if v6 else NODE_IP)
         # The agent asks the cloud's metadata server where it is; without an answer at once that costs 2 s.
         netns.sh("ip", "-n", self.ns, "route", "add", "unreachable", "169.254.0.0/16")
 
@@ -253,7 +262,7 @@ class Pod:
         """What the kubelet would say: an unready pod leaves its service's endpoints."""
         status = "True" if ready else "False"
         self.mesh.kube.patch_status(self.object, {
-            "phase": "Running", "podIP": self.ip, "podIPs": [{"ip": self.ip}], "hostIP": "10.244.0.1",
+            "phase": "Running", "podIP": self.ip, "podIPs": [{"ip": ip} for ip in self.ips], "hostIP": NODE_IP,
             "conditions": [{"type": "Ready", "status": status}, {"type": "ContainersReady", "status": status}]})
 
     def _container(self, name, missing_ok=False):
@@ -281,19 +290,20 @@ class Pod:
         for what in ("labels", "annotations"):
             (files / "etc/istio/pod" / what).write_text(
                 "".join(f"{k}={json.dumps(v)}\n" for k, v in sorted(meta.get(what, {}).items())))
-        (files / "etc/hosts").write_text(
-            f"127.0.0.1 localhost\n{self.ip} {self.name}\n{self.mesh.control_plane.istiod_ip} istiod.istio-system.svc\n")
+        istiod = NODE_IP6 if self.spec.family == "v6" else self.mesh.control_plane.istiod_ip
+        (files / "etc/hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n{self.ip} {self.name}\n{istiod} istiod.istio-system.svc\n")
+        (files / "etc/resolv.conf").write_text(f"nameserver {NODE_IP6 if self.spec.family == 'v6' else NODE_IP}\n")
         for path in files.rglob("*"):
             os.chown(path, PROXY_UID, PROXY_UID)
+            path.chmod(path.stat().st_mode | (path.stat().st_mode & 0o700) >> 3)  # the group may what the owner may: fsGroup
 
-    def _redirect(self):
+    def redirect(self, *more):
+        """Sets the rules as the injected init container says, with `more` arguments. The stock tool does it beside another proxy than ours."""
         container = self._container("istio-init")
         env = self._container_env(container)
         log = self.dir / "init.log"
-        # The stock tool beside another proxy than ours; its arguments begin with its own name.
-        ours = self.proxy_binary.name == "clew"
-        command = [f"{BIN}/clew", "init", *container["args"][1:]] if ours else [f"{BIN}/pilot-agent", *container["args"]]
-        init = self._container_process("init", "root", command, env, log)
+        tool = "clew" if self.proxy_binary.name == "clew" else "pilot-agent"
+        init = self._container_process("init", "root", [f"{BIN}/{tool}", *container["args"], *more], env, log)
         if init.popen.wait(30):
             raise Failed(f"setting the redirect rules failed\n{init.explain()}")
 
@@ -317,8 +327,8 @@ class Pod:
             path = source["fieldRef"]["fieldPath"]
             return {
                 "metadata.name": self.name, "metadata.namespace": self.namespace, "spec.nodeName": "node",
-                "spec.serviceAccountName": self.spec.account, "status.podIP": self.ip, "status.podIPs": self.ip,
-                "status.hostIP": "10.244.0.1",
+                "spec.serviceAccountName": self.spec.account, "status.podIP": self.ip, "status.podIPs": ",".join(self.ips),
+                "status.hostIP": NODE_IP,
             }.get(path, "")
         reference = source.get("resourceFieldRef", {})
         limits = self._container(reference.get("containerName") or "istio-proxy").get("resources", {}).get("limits", {})
@@ -332,6 +342,13 @@ class Pod:
     @staticmethod
     def _expand(text, env):
         return re.sub(r"\$\((\w+)\)", lambda m: env.get(m[1], m[0]), text)
+
+
+def _user(container):
+    """Whom a container runs as, for enter_pod.sh: UID:GID, and the capabilities that it keeps."""
+    context = container["securityContext"]
+    kept = [f"+{name.lower()}" for name in context.get("capabilities", {}).get("add", [])]
+    return ":".join([str(context["runAsUser"]), str(context["runAsGroup"]), ",".join(["-all", *kept])])
 
 
 def _app_protocol(port_name):
