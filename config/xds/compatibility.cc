@@ -32,6 +32,31 @@ constexpr std::string_view preface =
     "Static resources of the bootstrap follow the same rules; a bootstrap that breaks them ends the process with one "
     "sentence.\n";
 
+/// What no table of fields says.
+constexpr std::string_view redirect_rules =
+    "\n"
+    "## The redirect rules\n"
+    "\n"
+    "`clew init` takes the flags and the environment of `istio-iptables` 1.31 and makes the same rules. Where it "
+    "differs:\n"
+    "\n"
+    "| | stock tool | clew |\n"
+    "|---|---|---|\n"
+    "| rules of another run differ, no `--reconcile` | warns, adds the new rules to them | changes nothing, exit code "
+    "12 |\n"
+    "| a value that makes no rule: flag, port, CIDR, interface, owner | what iptables or nft make of it | one "
+    "sentence, "
+    "an exit code for each kind, nothing applied |\n"
+    "| a number or boolean in the environment that is none | ignored | refused |\n"
+    "| a table, match or program is missing half way | what was applied stays | what was there before is in force "
+    "again |\n"
+    "| TPROXY with mark 1338 or route tables 253 to 255 | breaks the pod's own traffic | refused |\n"
+    "| an interface `net+` with `--native-nftables` | matches nothing | all whose names begin with `net`, as in "
+    "iptables |\n"
+    "| `--explain`, `--check` | not there | in words, for all traffic or for one packet |\n"
+    "\n"
+    "As there, IPv6 is left alone in a pod whose first address is IPv4, unless `--dual-stack` is set.\n";
+
 std::string_view word(Support support) {
   switch (support) {
     case Support::honoured: return "honoured";
@@ -80,6 +105,7 @@ std::string compatibility_markdown() {
     out += fmt::format("\n## {}\n", section.title);
     for (const auto& message : section.messages) append_message(message, out);
   }
+  out += redirect_rules;
   return out;
 }
 

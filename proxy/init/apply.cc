@@ -225,12 +225,13 @@ std::vector<std::string> texts(const std::vector<Difference>& differences) {
 }  // namespace
 
 InitResult<std::string> apply(const InitConfig& config) {
-  if (auto error = missing_capability()) return std::move(*error);
+  if (auto error = missing_capability(!config.native_nftables)) return std::move(*error);
+  const NetworkLock lock;
   return config.native_nftables ? apply_nft(config) : apply_iptables(config);
 }
 
 InitResult<std::vector<InForce>> look(const InitConfig& config) {
-  if (auto error = missing_capability()) return std::move(*error);
+  if (auto error = missing_capability(!config.native_nftables)) return std::move(*error);
   std::vector<InForce> out;
   if (config.native_nftables) {
     const auto state = read_nft();

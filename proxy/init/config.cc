@@ -128,6 +128,14 @@ std::optional<bool> parse_bool(std::string_view text) {
   return {};
 }
 
+/// What somebody wrote, short and on one line.
+std::string quoted(std::string_view text) {
+  constexpr std::size_t longest = 100;
+  std::string out = "«";
+  for (char c : text.substr(0, longest)) out += static_cast<unsigned char>(c) < ' ' ? '?' : c;
+  return out + (text.size() > longest ? "…»" : "»");
+}
+
 InitError flag_error(std::string message) { return {InitExit::bad_flag, std::move(message)}; }
 
 /// Empty on success.
@@ -137,7 +145,7 @@ std::string set(const Flag& flag, std::string_view value, std::string_view said,
     return {};
   }
   const auto parsed = parse_bool(value);
-  if (!parsed) return std::string(said) + " is «" + std::string(value) + "», and can only be true or false";
+  if (!parsed) return std::string(said) + " is " + quoted(value) + ", and can only be true or false";
   raw.*flag.yes = *parsed;
   return {};
 }
@@ -172,13 +180,13 @@ std::optional<InitError> read_flags(const std::vector<std::string>& args, Raw& r
   for (std::size_t i = 0; i < args.size(); ++i) {
     const std::string_view arg = args[i];
     const bool is_long = arg.starts_with("--");
-    if (arg.size() < 2 || arg[0] != '-' || arg == "--") return flag_error("«" + args[i] + "» is not a flag");
+    if (arg.size() < 2 || arg[0] != '-' || arg == "--") return flag_error(quoted(arg) + " is not a flag");
     const std::size_t equals = arg.find('=');
     const std::string_view name =
         is_long ? arg.substr(2, equals == arg.npos ? arg.npos : equals - 2) : arg.substr(1, 1);
     const Flag* flag = is_long ? find_flag(name) : find_letter(arg[1]);
     const std::string said = (is_long ? "--" : "-") + std::string(name);
-    if (!flag) return flag_error("there is no flag " + said);
+    if (!flag) return flag_error("there is no flag " + quoted(said));
 
     std::optional<std::string_view> value;
     if (is_long && equals != arg.npos) value = arg.substr(equals + 1);
@@ -242,8 +250,6 @@ class Checker {
   InitConfig out_;
   std::optional<InitError> error_;
 };
-
-std::string quoted(std::string_view text) { return "«" + std::string(text) + "»"; }
 
 std::uint16_t Checker::port(std::string_view text, std::string_view flag) {
   const auto value = parse_uint(text);
@@ -369,7 +375,11 @@ void Checker::capture() {
          quoted(raw_.mode) + " in --istio-inbound-interception-mode is neither REDIRECT nor TPROXY");
   out_.tproxy = raw_.mode == "TPROXY";
   out_.mark = number(raw_.mark, 1, "--istio-inbound-tproxy-mark");
+  if (out_.mark == outbound_mark)
+    fail(InitExit::bad_value, "the mark 1338 is that of the proxy's own connections, so TPROXY needs another");
   out_.route_table = number(raw_.route_table, 1, "--istio-inbound-tproxy-route-table");
+  if (out_.route_table >= 253 && out_.route_table <= 255)
+    fail(InitExit::bad_value, "the route tables 253 to 255 are the kernel's own, so TPROXY needs another");
   out_.all_inbound = trim(raw_.inbound_ports) == "*";
   if (!out_.all_inbound) out_.inbound_ports = ports(raw_.inbound_ports, "--istio-inbound-ports");
   out_.inbound_excluded = ports(raw_.inbound_excluded, "--istio-local-exclude-ports");
@@ -389,6 +399,8 @@ void Checker::owners() {
   out_.proxy_uids = ids(uid, false, "--proxy-uid");
   out_.proxy_gids = ids(raw_.gid.empty() ? uid : raw_.gid, true,
                         raw_.gid.empty() ? "--proxy-uid, which is the group too" : "--proxy-gid");
+  if (out_.proxy_uids.empty() || out_.proxy_gids.empty())
+    fail(InitExit::bad_owner, "the proxy's user or group is not named, so its own traffic would come back to it");
   const std::string include = machine_.env("ISTIO_OUTBOUND_OWNER_GROUPS").value_or("*");
   out_.all_groups = include == "*";
   out_.groups = out_.all_groups ? ids(machine_.env("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE").value_or(""), true,
@@ -469,6 +481,8 @@ void Checker::doing() {
   out_.probe_timeout_ms = milliseconds(raw_.probe_timeout);
   out_.explain = raw_.explain;
   out_.check = raw_.check;
+  if (out_.cleanup && (out_.explain || out_.check))
+    fail(InitExit::bad_flag, "--explain and --check change nothing, so --cleanup-only does not go with them");
 }
 
 void Checker::packet() {

@@ -99,6 +99,10 @@ bool matches_number(const std::optional<Matches<std::uint32_t>>& match, std::uin
   return !match || (match->value == value) != match->negated;
 }
 
+bool is_interface(std::string_view pattern, std::string_view name) {
+  return pattern.ends_with('+') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : pattern == name;
+}
+
 bool matches(const Rule& rule, const Packet& packet) {
   const auto address = [](const std::optional<Matches<Cidr>>& match, const IpAddress& ip) {
     return !match || match->value.contains(ip) != match->negated;
@@ -106,7 +110,8 @@ bool matches(const Rule& rule, const Packet& packet) {
   if (rule.family != Family::any && rule.family != packet.family) return false;
   if (rule.protocol != Protocol::any && rule.protocol != packet.protocol) return false;
   if (!address(rule.source, packet.source) || !address(rule.destination, packet.destination)) return false;
-  if ((!rule.in.empty() && rule.in != packet.in) || (!rule.out.empty() && rule.out != packet.out)) return false;
+  if (!rule.in.empty() && !is_interface(rule.in, packet.in)) return false;
+  if (!rule.out.empty() && !is_interface(rule.out, packet.out)) return false;
   if (rule.source_port && !rule.source_port->contains(packet.source_port)) return false;
   const bool in_list = std::ranges::any_of(rule.ports, [&](PortRange range) { return range.contains(packet.port); });
   if (!rule.ports.empty() && in_list == rule.ports_negated) return false;

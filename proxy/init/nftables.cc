@@ -15,6 +15,12 @@ std::string chain_name(std::string_view chain) {
   return out;
 }
 
+/// nft has * where iptables has +.
+std::string interface_text(std::string name) {
+  if (name.ends_with('+')) name.back() = '*';
+  return "\"" + name + "\"";
+}
+
 std::string range_text(std::uint32_t first, std::uint32_t last) {
   return first == last ? std::to_string(first) : std::to_string(first) + "-" + std::to_string(last);
 }
@@ -85,8 +91,8 @@ void Writer::action() {
 }
 
 std::string Writer::write() {
-  if (!rule_.in.empty()) word("iifname \"" + rule_.in + "\"");
-  if (!rule_.out.empty()) word("oifname \"" + rule_.out + "\"");
+  if (!rule_.in.empty()) word("iifname " + interface_text(rule_.in));
+  if (!rule_.out.empty()) word("oifname " + interface_text(rule_.out));
   if (rule_.protocol != Protocol::any) word("meta l4proto " + std::string(protocol()));
   if (rule_.state == ConnState::invalid) word("ct state invalid");
   if (rule_.state == ConnState::related_established) word("ct state related,established");

@@ -8,7 +8,6 @@ namespace clew {
 
 namespace {
 
-constexpr std::uint32_t outbound_mark = 1338;
 constexpr std::uint16_t dns_port = 53, agent_dns_port = 15053;
 constexpr PortRange port_53{dns_port, dns_port};
 

@@ -9,6 +9,9 @@
 
 namespace clew {
 
+/// Marks, in TPROXY mode, what the proxy sends to its own pod: an application that called itself.
+inline constexpr std::uint32_t outbound_mark = 1338;
+
 enum class Family : std::uint8_t { any, v4, v6 };
 enum class Table : std::uint8_t { raw, mangle, nat, filter };
 enum class Protocol : std::uint8_t { any, tcp, udp };
@@ -47,7 +50,7 @@ struct Rule {
   std::string chain;
   Family family = Family::any;
   Protocol protocol = Protocol::any;
-  std::string in, out;  // interfaces
+  std::string in, out;  // interfaces; a + at the end stands for any further letters
   std::optional<Matches<Cidr>> source, destination;
   std::optional<PortRange> source_port;
   std::vector<PortRange> ports;  // destination ports

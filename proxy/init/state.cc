@@ -252,7 +252,9 @@ void Reader::nft_word(const std::string& word) {
     rule_.action = verdict->second;
     ended_ = true;
   } else if (word == "iifname" || word == "oifname") {
-    (word == "iifname" ? rule_.in : rule_.out) = next();
+    std::string& name = word == "iifname" ? rule_.in : rule_.out;
+    name = next();
+    if (name.ends_with('*')) name.back() = '+';
   } else if (word == "ip" || word == "ip6") {
     rule_.family = word == "ip" ? Family::v4 : Family::v6;
     auto& match = next() == "saddr" ? rule_.source : rule_.destination;

@@ -7,13 +7,16 @@
 #include <linux/capability.h>
 #include <spawn.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 extern char** environ;
@@ -62,7 +65,11 @@ struct Candidate {
   Iptables tool;
   ToolOutput saved;
   bool there() const { return saved.ok(); }
-  bool holds_ours(Family family) const { return there() && holds_our_chains(parse_iptables_save(saved.out, family)); }
+  bool holds_ours(Family family) const {
+    if (!there()) return false;
+    const State state = parse_iptables_save(saved.out, family);
+    return holds_our_chains(state) || holds_guards(state);
+  }
 };
 
 Candidate look_at(Family family, std::string_view kind) {
@@ -170,14 +177,30 @@ std::vector<Iptables> iptables_with_our_rules(Family family) {
   return out;
 }
 
-std::optional<InitError> missing_capability() {
+NetworkLock::NetworkLock() : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  // An abstract name belongs to the network namespace, and needs no file.
+  constexpr std::string_view name("\0clew-init", 10);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::copy(name.begin(), name.end(), address.sun_path);
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+  for (int tries = 0; tries < 300; ++tries) {
+    if (bind(fd_, reinterpret_cast<const sockaddr*>(&address), size) == 0 || errno != EADDRINUSE) return;
+    usleep(100'000);
+  }
+}
+
+NetworkLock::~NetworkLock() { close(fd_); }
+
+std::optional<InitError> missing_capability(bool iptables) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> data{};
   if (syscall(SYS_capget, &header, data.data()) != 0) return {};
   const auto has = [&](unsigned capability) { return (data[capability / 32].effective >> (capability % 32) & 1) != 0; };
   if (!has(CAP_NET_ADMIN))
     return InitError{InitExit::no_capability, "CAP_NET_ADMIN is missing, so rules can be neither read nor changed"};
-  if (!has(CAP_NET_RAW)) return InitError{InitExit::no_capability, "CAP_NET_RAW is missing, which iptables needs"};
+  if (iptables && !has(CAP_NET_RAW))
+    return InitError{InitExit::no_capability, "CAP_NET_RAW is missing, which iptables needs"};
   return {};
 }
 

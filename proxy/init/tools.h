@@ -36,10 +36,24 @@ struct Iptables {
 /// The back end to use: the one forced; the one that holds rules of ours; then as the stock tool chooses: legacy if it
 /// has any table, else nft, else the plain name. `family` is v4 or v6.
 InitResult<Iptables> choose_iptables(Family family, const std::string& force);
-/// All back ends that are there and hold rules of ours.
+/// All back ends that are there and hold rules of ours, or the guard rules of a run that was killed.
 std::vector<Iptables> iptables_with_our_rules(Family family);
 
-/// May change the network of this namespace.
-std::optional<InitError> missing_capability();
+/// One `clew init` at a time in a network namespace, so that what another has just applied is not taken for leftovers.
+/// Waits for up to 30 s, then goes on without: a process of the pod may hold the name. The kernel frees it however we
+/// end.
+class NetworkLock {
+ public:
+  NetworkLock();
+  ~NetworkLock();
+  NetworkLock(const NetworkLock&) = delete;
+  NetworkLock& operator=(const NetworkLock&) = delete;
+
+ private:
+  int fd_;
+};
+
+/// May change the network of this namespace, with iptables or without.
+std::optional<InitError> missing_capability(bool iptables);
 
 }  // namespace clew

@@ -1,7 +1,10 @@
 """`clew init` beside the stock tool: the same flags in two fresh network namespaces leave the same rules and routes."""
 
+import concurrent.futures
+
 import pytest
 
+from harness import netns, peers
 from init_lab import Box, normal_nft, normal_save, stock
 
 ALL = ["-b", "*", "-i", "*", "-d", "15090,15021,15020"]
@@ -123,6 +126,26 @@ def test_same_nftables_as_the_stock_tool(box, name, family):
     assert ours.run("nft", "list", "ruleset").out == ""
 
 
+def test_goes_by_the_stock_tools_name_too(box):
+    """The injected init container's arguments begin with it."""
+    one, other = box(), box()
+    assert one.run(peers.clew(), "istio-iptables", *ALL).status == 0
+    other.init(*ALL)
+    assert one.everything() == other.everything()
+
+
+@pytest.mark.parametrize("backend", ["nft", "legacy"])
+def test_network_namespace(box, backend):
+    """As the CNI plugin does it: on the node, for a pod."""
+    flags = [*ALL, "--dual-stack", f"--force-iptables-binary={backend}"]
+    node, pod, other = box(), box("dual"), box("dual")
+    before = node.everything()
+    node.init("--cni-mode", "--network-namespace", netns.NETNS_DIR / pod.ns, *flags)
+    other.init(*flags)
+    assert pod.everything() == other.everything()
+    assert node.everything() == before
+
+
 def test_finds_the_back_end_in_use(box):
     fresh = box()
     assert "iptables-nft" in fresh.init(*ALL).out
@@ -202,6 +225,16 @@ def test_killed_between_tables(box):
         assert one.rules() == fresh.rules()
 
 
+def test_cleanup_after_a_killed_run(box):
+    """Killed when nothing but the guard rules was in force."""
+    one = box()
+    one.kill_after(0)
+    one.init("-m", "TPROXY", *ALL, status=-9)
+    assert len(one.rules()) == 6
+    one.init("--cleanup-only")
+    assert one.rules() == []
+
+
 def test_killed_at_any_time(box):
     """Whenever a run is killed: traffic meets the old rules, the new ones or a drop in each family, and the next run completes the work."""
     flags = ["-m", "TPROXY", *ALL, "--redirect-dns", "--capture-all-dns", "--dual-stack"]
@@ -219,6 +252,17 @@ def test_killed_at_any_time(box):
             assert dropped or there in (of_family(old.rules(), tool), of_family(fresh.rules(), tool)), there
         one.init("--reconcile", *flags)
         assert one.rules() == fresh.rules()
+
+
+def test_several_at_once(box):
+    """One waits for the other, instead of taking its half-made rules for leftovers."""
+    flags = ["-m", "TPROXY", *ALL, "--dual-stack"]
+    one, fresh = box("dual"), box("dual")
+    fresh.init(*flags)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        outs = [future.result().out for future in [pool.submit(one.init, *flags) for _ in range(4)]]
+    assert sum("changed nothing" in out for out in outs) == 3, outs
+    assert one.everything() == fresh.everything()
 
 
 def test_refused_half_way(box):
@@ -245,8 +289,10 @@ BAD = {
     "cidr-word": (["-x", "10.0.0.0/8,here"], {}, 4), "loopback-block": ([], {"ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR": "10.0.0.0/8"}, 4),
     "interface-long": (["-c", "a-name-too-long-0"], {}, 5), "interface-signs": (["-k", "eth0 -j ACCEPT"], {}, 5),
     "user": (["-u", "no-such-user"], {}, 6), "group": ([], {"ISTIO_OUTBOUND_OWNER_GROUPS": "no-such-group"}, 6),
-    "groups-many": ([], {"ISTIO_OUTBOUND_OWNER_GROUPS": ",".join(map(str, range(65)))}, 6),
-    "mode": (["-m", "NAT"], {}, 7), "mark": (["-t", "x"], {}, 7), "binary": (["--force-iptables-binary=foo"], {}, 7),
+    "owner-nobody": (["-u", ","], {}, 6), "groups-many": ([], {"ISTIO_OUTBOUND_OWNER_GROUPS": ",".join(map(str, range(65)))}, 6),
+    "mode": (["-m", "NAT"], {}, 7), "mark": (["-t", "x"], {}, 7), "mark-taken": (["-t", "1338"], {}, 7),
+    "route-table": (["-r", "x"], {}, 7), "route-table-main": (["-r", "254"], {}, 7), "check-cleanup": (["--check", "--cleanup-only"], {}, 2),
+    "several-lines": (["-b", "80\nx"], {}, 3), "long": (["-c", "x" * 100_000], {}, 5), "binary": (["--force-iptables-binary=foo"], {}, 7),
     "bad-environment": ([], {"DRY_RUN": "maybe"}, 7), "timeout": (["--probe-timeout", "5 apples"], {}, 7),
     "namespace": (["--network-namespace", "/nowhere"], {}, 7),
 }

@@ -73,6 +73,20 @@ TEST_CASE("what a packet meets") {
   }
 }
 
+TEST_CASE("an interface with a + stands for all whose names begin so") {
+  InitConfig config = captured();
+  config.excluded_interfaces = {"net+"};
+  for (Backend backend : {Backend::iptables, Backend::nftables}) {
+    for (const auto& [interface, port] : {std::pair("net1", 0), std::pair("net", 0), std::pair("ne", 15001)}) {
+      PacketQuestion question;
+      question.destination = *IpAddress::parse("10.20.0.1");
+      question.port = 80;
+      question.interface = interface;
+      CHECK(meet(as_in_force(make_rules(config, backend)), make_packet(question, {})).port == port);
+    }
+  }
+}
+
 TEST_CASE("guard rules and circles end a packet's way") {
   State state = parse_iptables_save(
       "*filter\n-A OUTPUT -p tcp -j DROP\n*nat\n:ISTIO_A - [0:0]\n-A OUTPUT -j ISTIO_A\n-A ISTIO_A -j ISTIO_A\n",

@@ -19,7 +19,7 @@ inline InitConfig everything() {
   InitConfig out = captured();
   out.ipv6 = out.tproxy = out.dns = out.drop_invalid = true;
   out.dns_servers = {*IpAddress::parse("10.96.0.10"), *IpAddress::parse("fd00::a")};
-  out.excluded_interfaces = {"eth5"};
+  out.excluded_interfaces = {"eth5", "net+"};
   out.virtual_interfaces = {"k6t-a", "k6t-b"};
   out.outbound_ports = {{80, 80}};
   out.outbound_excluded_ports = {{22, 22}, {8000, 8010}};
