@@ -80,7 +80,8 @@ constexpr Flag flags[] = {
     yes("dual-stack", 0, Env::by_name, &Raw::dual_stack, "IPv6 too, whichever address comes first", "ISTIO_DUAL_STACK"),
     yes("dry-run", 'n', Env::by_name, &Raw::dry_run, "Print what would be applied, and call no tool"),
     yes("reconcile", 0, Env::by_name, &Raw::reconcile, "Replace rules of another run that differ"),
-    yes("cleanup-only", 0, Env::by_name, &Raw::cleanup, "Remove all rules, and make none"),
+    yes("cleanup-only", 0, Env::by_name, &Raw::cleanup,
+        "Remove the rules, and make none; with the flags that made them"),
     yes("force-apply", 0, Env::by_name, &Raw::force_apply, "Apply even when the rules in force are the right ones"),
     yes("native-nftables", 0, Env::by_name, &Raw::native_nftables, "Use nft, with tables of its own"),
     text("force-iptables-binary", 0, Env::by_name, &Raw::force_binary,
@@ -481,6 +482,8 @@ void Checker::doing() {
   out_.probe_timeout_ms = milliseconds(raw_.probe_timeout);
   out_.explain = raw_.explain;
   out_.check = raw_.check;
+  if (out_.explain && out_.check)
+    fail(InitExit::bad_flag, "--explain tells what these flags do, --check what is in force: one of them at a time");
   if (out_.cleanup && (out_.explain || out_.check))
     fail(InitExit::bad_flag, "--explain and --check change nothing, so --cleanup-only does not go with them");
 }
@@ -497,6 +500,7 @@ void Checker::packet() {
   if (!raw_.source.empty()) out.source = address(raw_.source, "--source");
   if (out.source && out.source->is_v4() != out.destination.is_v4())
     fail(InitExit::bad_value, "--source and --destination are not of one family");
+  if (raw_.port.empty()) fail(InitExit::bad_flag, "a packet needs its --port");
   out.port = port(raw_.port, "--port");
   if (raw_.protocol != "tcp" && raw_.protocol != "udp")
     fail(InitExit::bad_value, quoted(raw_.protocol) + " in --protocol is neither tcp nor udp");

@@ -35,7 +35,7 @@ def start(stack, binary, comparison):
     for name, ports in (("server", {"http": 8080}), ("client", {})):
         at = time.monotonic()
         pod = mesh.pod(name, ports=ports)
-        say(f"  pod {name:7} {pod.ip:10}  injected by the webhook, redirected by iptables, sidecar ready   {time.monotonic() - at:4.1f} s")
+        say(f"  pod {name:7} {pod.ip:10}  injected by the webhook, redirected by clew init, sidecar ready   {time.monotonic() - at:4.1f} s")
     return mesh.pods["client"], mesh.pods["server"]
 
 

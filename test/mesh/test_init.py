@@ -254,6 +254,22 @@ def test_killed_at_any_time(box):
         assert one.rules() == fresh.rules()
 
 
+def test_nft_killed_at_any_time(box):
+    """One transaction for all: the old rules or the new ones."""
+    old_flags = [*ALL, "--dual-stack", "--native-nftables"]
+    flags = ["-m", "TPROXY", *old_flags, "--redirect-dns", "--capture-all-dns"]
+    fresh, old = box("dual"), box("dual")
+    fresh.init(*flags)
+    old.init(*old_flags)
+    for delay in range(0, 60, 10):
+        one = box("dual")
+        one.init(*old_flags)
+        one.kill_at(delay / 1000, *flags)
+        assert one.rules() in (old.rules(), fresh.rules())
+        one.init(*flags)
+        assert one.rules() == fresh.rules()
+
+
 def test_several_at_once(box):
     """One waits for the other, instead of taking its half-made rules for leftovers."""
     flags = ["-m", "TPROXY", *ALL, "--dual-stack"]

@@ -164,6 +164,8 @@ TEST_CASE("init config: bad input names its kind in one sentence") {
       {{"--dry-run=maybe"}, InitExit::bad_flag},
       {{"--port", "1"}, InitExit::bad_flag},
       {{"--check", "--cleanup-only"}, InitExit::bad_flag},
+      {{"--check", "--explain"}, InitExit::bad_flag},
+      {{"--check", "--destination", "10.0.0.1"}, InitExit::bad_flag},
       {{"--explain", "--cleanup-only"}, InitExit::bad_flag},
       {{"--two\nlines"}, InitExit::bad_flag},
       {{"-b", std::string(100'000, 'x')}, InitExit::bad_port},
