@@ -8,6 +8,7 @@ import functools
 import pathlib
 import subprocess
 
+from . import machine
 from .machine import LOAD_CPU, PROXY_CPU, TICKS
 from .peers import fill
 from .process import Failed, Group, Process, Usage, wait_until
@@ -25,6 +26,8 @@ class Sidecar(Usage):
         group = Group()
         group.add(pid)  # at once, so that its memory is charged there
         super().__init__(pid, group)
+        self._first = machine.first(pid)
+        self._first.__enter__()  # ends with the pod
         wait_until(f"{name} to be LIVE", self._live)
         self.start = self._start_times()
         self.pod.wait_ready()
