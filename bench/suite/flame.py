@@ -10,8 +10,11 @@ ENTRY = re.compile(r"entry_SYSCALL|do_syscall|x64_sys_call|_{3,}sys_")
 LEAST = 0.004  # of all samples; narrower frames are left out
 KINDS = [  # what a frame is, by its name: (pattern, colour, word)
     (re.compile(r"^\[k\]"), "#9fb8cc", "kernel"), (re.compile(r"^clew::"), "#f4a261", "clew"),
-    (re.compile(r"^(llhttp|nghttp2)"), "#a3c585", "llhttp, nghttp2"), (re.compile(r"^asio$"), "#e9d8a6", "Asio"),
-    (re.compile(r"^(SSL|BIO|CRYPTO|EVP|bssl|aes|RSA|EC|ec_|bn_|BN_|X509|p256|x25519|ecdsa|tls_|ASN1|asn1|sha|OPENSSL)"), "#c3a6d8", "AWS-LC"),
+    (re.compile(r"^(malloc|cfree|free|calloc|realloc|_int_|unlink_chunk|tcache|new$)"), "#e07a7a", "allocation"),
+    (re.compile(r"^(llhttp|nghttp2|session_|stream_|hd_|lookup_token|bubble_)"), "#a3c585", "llhttp, nghttp2"),
+    (re.compile(r"^asio$"), "#e9d8a6", "Asio"),
+    (re.compile(r"^_*(SSL|BIO|CRYPTO|EVP|CB[BS]_|OBJ_|bssl|aes|RSA|EC|ecp?_|L?curve25519|beeu|bn_|BN_|X509|p256|x25519|ecdsa|tls_|ASN1|asn1|sha|OPENSSL|gcm)"),
+     "#c3a6d8", "AWS-LC"),
 ]
 OTHER = ("#e0e0e0", "libc and others")
 
@@ -94,10 +97,18 @@ def svg(title, stacks):
 
 
 def shares(stacks):
-    """How much of all samples has its innermost frame in each kind: {word: part}."""
+    """Where the samples are: {part: share}. A part is a system call, or whose code it is outside the kernel."""
     total = sum(stacks.values()) or 1
     parts = {}
     for frames, count in stacks.items():
-        word = next((w for pattern, _, w in KINDS if pattern.search(frames[-1])), OTHER[1]) if frames else OTHER[1]
-        parts[word] = parts.get(word, 0) + count / total
-    return parts
+        part = _part(frames)
+        parts[part] = parts.get(part, 0) + count / total
+    return dict(sorted(parts.items(), key=lambda item: -item[1]))
+
+
+def _part(frames):
+    call = next((f for f in frames if f.startswith("[k] ")), None)
+    if call:
+        name = re.sub(r"^\[k\] (__x64_sys_|__do_sys_|__se_sys_|__sys_|do_)?", "", call)
+        return "kernel: interrupts" if name.startswith(("asm_", "sysvec", "irq")) else f"kernel: {name}"
+    return next((word for pattern, _, word in KINDS if frames and pattern.search(frames[-1])), OTHER[1])
