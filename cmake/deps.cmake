@@ -1,7 +1,7 @@
 # Imported targets for everything that is not ours. Static wherever Debian has an archive; see third_party/README.md.
 #
 #   clew::awslc (or Debian's OpenSSL, by CLEW_TLS) as clew::tls   clew::llhttp   clew::messages (xDS, Istio and OTLP protobuf)
-#   clew_asio   clew_json (Boost.JSON)   clew_spdlog   clew::boost (headers)   clew::nghttp2   clew::re2   clew::cares
+#   clew_json (Boost.JSON)   clew_spdlog   clew::boost (headers)   clew::nghttp2   clew::re2   clew::cares
 #   clew::yaml   clew::cli11   clew::xxhash   clew::protobuf   clew::prometheus (headers)   clew::zlib clew::brotli clew::zstd
 #   clew::catch2 (tests)
 
@@ -32,11 +32,7 @@ endforeach()
 
 # Header-only on paper; here compiled once. What they are compiled with holds for the whole tree: a file that sees other
 # definitions has other class layouts, and the linker would not say so.
-add_compile_definitions(BOOST_ALL_NO_LIB BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
-  SPDLOG_COMPILED_LIB SPDLOG_FMT_EXTERNAL)
-add_library(clew_asio STATIC ${CMAKE_SOURCE_DIR}/cmake/compiled/asio.cc)
-target_link_libraries(clew_asio PUBLIC clew::boost Threads::Threads)
-
+add_compile_definitions(BOOST_ALL_NO_LIB SPDLOG_COMPILED_LIB SPDLOG_FMT_EXTERNAL)
 add_library(clew_json STATIC ${CMAKE_SOURCE_DIR}/cmake/compiled/json.cc)
 target_link_libraries(clew_json PUBLIC clew::boost)
 

@@ -35,8 +35,6 @@ if(CLEW_SANITIZE)
   add_compile_options(-fsanitize=${CLEW_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${CLEW_SANITIZE})
   if(CLEW_SANITIZE MATCHES thread)
-    # g++'s thread sanitizer does not see fences; Asio's locks order the same things.
-    add_compile_definitions(BOOST_ASIO_DISABLE_FENCED_BLOCK)
     # protobuf's maps have members more under it than in the library that Debian compiled.
     add_compile_options(-U__SANITIZE_THREAD__)
   endif()

@@ -5,14 +5,15 @@
 #include "filters/registry.h"
 #include "proxy/base/log.h"
 
-#include <boost/asio/signal_set.hpp>
 #include <fmt/format.h>
 #include <openssl/crypto.h>
 
 #include <algorithm>
 #include <csignal>
 #include <malloc.h>
+#include <sys/signalfd.h>
 #include <thread>
+#include <unistd.h>
 
 namespace clew {
 
@@ -29,6 +30,17 @@ StatFilter stat_filter(const StatsConfig& config) {
     case From::exclusion: return {To::exclusion, config.patterns};
   }
   return {};
+}
+
+/// The signals that end us, as a descriptor. To be made before there are threads, which must not get them.
+int open_signals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  return ::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
 constexpr unsigned control_index = 255;  // the last byte of its connections' and streams' ids
@@ -93,7 +105,8 @@ unsigned worker_count(const CommandLine& options) {
 }  // namespace
 
 App::App(CommandLine options, Bootstrap bootstrap)
-    : options_(std::move(options)),
+    : signals_(open_signals()),
+      options_(std::move(options)),
       bootstrap_(std::move(bootstrap)),
       logs_({.flush_interval = options_.file_flush_interval, .flush_bytes = options_.file_flush_min_size}),
       connections_(
@@ -118,7 +131,7 @@ App::App(CommandLine options, Bootstrap bootstrap)
       CLEW_LOG(config, warning, "stats tag {}: {}", tag.name, problem);
 }
 
-App::~App() = default;
+App::~App() { ::close(signals_); }
 
 std::string App::load() {
   set_local_node(bootstrap_.node.serialized);
@@ -150,16 +163,18 @@ std::string App::start() {
 }
 
 int App::run() {
-  std::signal(SIGPIPE, SIG_IGN);
-  boost::asio::signal_set signals(control_.io(), SIGTERM, SIGINT);
-  signals.async_wait([this](const boost::system::error_code& error, int number) {
-    if (error) return;
-    CLEW_LOG(main, warning, "caught {}, exiting", number == SIGTERM ? "SIGTERM" : "SIGINT");
-    quit();
-  });
+  control_.loop().watch(signals_, EPOLLIN, *this);
   control_.run();
+  control_.loop().unwatch(signals_, *this);
   stop_workers();
   return 0;
+}
+
+void App::on_ready(std::uint32_t) {
+  signalfd_siginfo signal;
+  if (::read(signals_, &signal, sizeof(signal)) != sizeof(signal)) return;
+  CLEW_LOG(main, warning, "caught {}, exiting", signal.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+  quit();
 }
 
 void App::publish(const Update& update) {
@@ -176,7 +191,7 @@ void App::on_bind_failure(const BindFailure& failure) {
 }
 
 void App::quit() {
-  if (!std::exchange(quitting_, true)) spawn(control_.executor(), shut_down());
+  if (!std::exchange(quitting_, true)) spawn(control_.loop(), shut_down());
 }
 
 Task<void> App::shut_down() {

@@ -22,7 +22,7 @@
 
 namespace clew {
 
-class App final : public Process {
+class App final : public Process, private Watched {
  public:
   App(CommandLine options, Bootstrap bootstrap);
   ~App() override;
@@ -52,12 +52,15 @@ class App final : public Process {
   void quit() override;
 
  private:
+  /// A signal has come.
+  void on_ready(std::uint32_t events) override;
   void publish(const Update& update);
   void collect_server(StatSink& sink) const;
   void on_bind_failure(const BindFailure& failure);
   Task<void> shut_down();
   void stop_workers();
 
+  const int signals_;  // a descriptor
   const CommandLine options_;
   const Bootstrap bootstrap_;
   SystemClock clock_;

@@ -46,7 +46,7 @@ void WorkerRuntime::start() {
 }
 
 void WorkerRuntime::stop() {
-  worker_.post([this] { spawn(worker_.executor(), shut_down()); });
+  worker_.post([this] { spawn(worker_.loop(), shut_down()); });
 }
 
 Task<void> WorkerRuntime::shut_down() {

@@ -3,9 +3,6 @@
 #include "config/xds/type_urls.h"
 #include "proxy/base/log.h"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-
 namespace clew {
 
 namespace {
@@ -45,7 +42,7 @@ void XdsSession::start() {
   if (!ads_) return;
   ads_->watch_all(type_url::cluster);
   ads_->watch_all(type_url::listener);
-  boost::asio::co_spawn(worker_.executor(), ads_->run(), boost::asio::detached);
+  spawn(worker_.loop(), ads_->run());
 }
 
 void XdsSession::stop() {
@@ -77,7 +74,7 @@ XdsSession::SecretWatch XdsSession::watch_secret(const SecretReference& referenc
                                     [this](const google::protobuf::Any& resource, const std::string& version) {
                                       return store_.on_secret(resource, version);
                                     });
-    boost::asio::co_spawn(worker_.executor(), run_sds(watch.client), boost::asio::detached);
+    spawn(worker_.loop(), run_sds(watch.client));
   }
   if (!reference.waits_forever) {
     watch.deadline =

@@ -1,12 +1,10 @@
 #include "proxy/admin/server.h"
 
 #include "proxy/base/log.h"
+#include "proxy/net/listen_socket.h"
 #include "proxy/net/socket_transport.h"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/deferred.hpp>
-#include <sys/socket.h>
-
+#include <cerrno>
 #include <cstring>
 
 namespace clew {
@@ -40,8 +38,7 @@ std::shared_ptr<const RouteTable> all_to_admin() {
 
 }  // namespace
 
-AdminServer::AdminServer(Worker& worker, Process& process)
-    : worker_(worker), admin_(process), acceptor_(worker.executor()), tasks_(worker.executor()) {
+AdminServer::AdminServer(Worker& worker, Process& process) : worker_(worker), admin_(process), tasks_(worker.loop()) {
   manager_.stat_prefix = "admin";
   manager_.codec = HttpConnectionManager::Codec::http1;
   manager_.inline_routes = all_to_admin();
@@ -53,39 +50,30 @@ AdminServer::AdminServer(Worker& worker, Process& process)
 AdminServer::~AdminServer() = default;
 
 std::string AdminServer::start(const Address& address) {
-  sockaddr_storage storage{};
-  const std::size_t length = address.to_sockaddr(storage);
-  boost::asio::ip::tcp::endpoint endpoint;
-  if (address.is_pipe() || length == 0 || length > endpoint.capacity())
-    return "admin address " + address.to_string() + " is no IP address";
-  std::memcpy(endpoint.data(), &storage, length);
-  endpoint.resize(length);
-  boost::system::error_code error;
-  acceptor_.open(endpoint.protocol(), error);
-  if (!error) acceptor_.set_option(boost::asio::socket_base::reuse_address(true), error);
-  if (!error) acceptor_.bind(endpoint, error);
-  if (!error) acceptor_.listen(boost::asio::socket_base::max_listen_connections, error);
-  if (error) return "admin address " + address.to_string() + " cannot be bound: " + error.message();
+  const ListenSocket socket = open_listen_socket(address);
+  if (socket.fd < 0) return "admin: " + socket.error;
+  acceptor_.emplace(worker_, socket.fd);
   tasks_.spawn(accept_loop());
   return {};
 }
 
 Task<void> AdminServer::accept_loop() {
-  while (acceptor_.is_open()) {
+  while (!acceptor_->closed()) {
     if (connections_.size() >= max_connections) {
       co_await freed_.wait();
       continue;
     }
-    auto [error, socket] = co_await acceptor_.async_accept(boost::asio::as_tuple(boost::asio::deferred));
-    if (error == boost::asio::error::operation_aborted) co_return;
-    if (error) {  // out of descriptors, say: others will be given back
-      CLEW_LOG(admin, warning, "admin accept: {}", error.message());
+    sockaddr_storage peer;
+    socklen_t length;
+    const int fd = acceptor_->try_accept(peer, length);
+    if (fd >= 0) {
+      tasks_.spawn(serve(fd));
+    } else if (errno == EAGAIN) {
+      co_await acceptor_->readable();
+    } else {  // out of descriptors, say: others will be given back
+      CLEW_LOG(admin, warning, "admin accept: {}", std::strerror(errno));
       co_await sleep_for(worker_, std::chrono::milliseconds(100));
-      continue;
     }
-    boost::system::error_code ignored;
-    socket.non_blocking(true, ignored);
-    tasks_.spawn(serve(socket.release()));
   }
 }
 
@@ -105,8 +93,7 @@ Task<void> AdminServer::serve(int fd) {
 }
 
 Task<void> AdminServer::finish(Duration patience) {
-  boost::system::error_code ignored;
-  acceptor_.close(ignored);
+  if (acceptor_) acceptor_->close();
   freed_.notify();
   Timer cut(worker_.timers(), [this] {
     for (auto& [transport, drain] : connections_) transport->close(Errc::canceled);

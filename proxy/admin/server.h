@@ -5,11 +5,11 @@
 #include "proxy/admin/admin.h"
 #include "proxy/base/address.h"
 #include "proxy/http/server_connection.h"
+#include "proxy/net/acceptor.h"
 #include "proxy/net/task_group.h"
 
-#include <boost/asio/ip/tcp.hpp>
-
 #include <map>
+#include <optional>
 #include <string>
 
 namespace clew {
@@ -32,7 +32,7 @@ class AdminServer {
 
   Worker& worker_;
   Admin admin_;
-  boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, Executor> acceptor_;
+  std::optional<Acceptor> acceptor_;
   HttpConnectionManager manager_;
   HttpServerStats stats_;
   TaskGroup tasks_;

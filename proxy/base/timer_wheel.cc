@@ -48,32 +48,25 @@ void TimerWheel::arm(Timer& timer, Duration after) {
   const Duration at = clock_.now() - start_ + std::clamp(after, Duration::zero(), Duration(Tick(longest)));
   const auto tick = static_cast<std::uint64_t>(std::chrono::ceil<Tick>(at).count());
   timer.tick_ = after > Duration::zero() ? std::max(tick, now_) : now_;
-  const std::uint64_t visit = place(timer);
-  if (visit >= wake_) return;
-  wake_ = visit;
-  if (wakeup_) wakeup_();
+  place(timer);
 }
 
-/// Puts it where its highest digit that differs from now's says (digits of six bits); returns when that slot is
-/// visited.
-std::uint64_t TimerWheel::place(Timer& timer) {
+/// Puts it where its highest digit that differs from now's says (digits of six bits).
+void TimerWheel::place(Timer& timer) {
   const std::uint64_t difference = timer.tick_ ^ now_;
   TimerLink* head = &due_;
-  std::uint64_t visit = now_;
   timer.slot_ = Timer::no_slot;
   if (difference != 0) {
     const unsigned level = (63u - static_cast<unsigned>(std::countl_zero(difference))) / digit;
     const unsigned slot = timer.tick_ >> (level * digit) & (slots - 1);
     occupied_[level] |= std::uint64_t{1} << slot;
     head = &slots_[level][slot];
-    visit = timer.tick_ >> (level * digit) << (level * digit);
     timer.slot_ = static_cast<std::uint16_t>(level * slots + slot);
   }
   timer.next_ = head;
   timer.previous_ = head->previous_;
   head->previous_->next_ = &timer;
   head->previous_ = &timer;
-  return visit;
 }
 
 void TimerWheel::unlink(Timer& timer) {
@@ -122,7 +115,6 @@ void TimerWheel::run_due() {
 }
 
 void TimerWheel::advance() {
-  wake_ = 0;  // no wakeup while the owner is here
   const auto target = static_cast<std::uint64_t>(std::chrono::floor<Tick>(clock_.now() - start_).count());
   run_due();
   for (Visit visit = next_visit(); visit.tick <= target; visit = next_visit()) {
@@ -136,15 +128,14 @@ void TimerWheel::advance() {
     run_due();
   }
   now_ = std::max(now_, target);
-  wake_ = next_tick();
 }
 
 std::uint64_t TimerWheel::next_tick() const { return due_.next_ != &due_ ? now_ : next_visit().tick; }
 
 std::optional<TimePoint> TimerWheel::next_deadline() const {
-  wake_ = next_tick();
-  if (wake_ == never) return {};
-  return start_ + Tick(wake_);
+  const std::uint64_t tick = next_tick();
+  if (tick == never) return {};
+  return start_ + Tick(tick);
 }
 
 }  // namespace clew

@@ -1,5 +1,5 @@
 // Timers of one thread, in a wheel: arming, re-arming and cancelling are O(1) and allocate nothing. Resolution is one
-// millisecond, never early. The owner of the wheel calls advance(); net/worker.h drives it from its io_context, a test
+// millisecond, never early. The owner of the wheel calls advance(); net/worker.h drives it from its loop, a test
 // from its fake clock. Not thread safe.
 #pragma once
 
@@ -55,9 +55,6 @@ class TimerWheel {
   void advance();
   /// When advance() is next worth calling, or nothing when no timer is armed. May be earlier than the first expiry.
   std::optional<TimePoint> next_deadline() const;
-  /// Called when an armed timer makes next_deadline() earlier than it was, but not inside advance(), after which the
-  /// owner asks anyway.
-  void set_wakeup(std::function<void()> wakeup) { wakeup_ = std::move(wakeup); }
   TimePoint now() const { return clock_.now(); }
   const Clock& clock() const { return clock_; }
 
@@ -71,7 +68,7 @@ class TimerWheel {
     unsigned level, slot;
   };
   void arm(Timer& timer, Duration after);
-  std::uint64_t place(Timer& timer);
+  void place(Timer& timer);
   void unlink(Timer& timer);
   Visit next_visit() const;
   std::uint64_t next_tick() const;
@@ -79,9 +76,7 @@ class TimerWheel {
 
   const Clock& clock_;
   const TimePoint start_;
-  std::uint64_t now_ = 0;                    // ticks since start_, up to which everything has run
-  mutable std::uint64_t wake_ = UINT64_MAX;  // the tick the owner knows to come back at
-  std::function<void()> wakeup_;
+  std::uint64_t now_ = 0;     // ticks since start_, up to which everything has run
   Timer* running_ = nullptr;  // null once its callback has destroyed it
   std::array<std::uint64_t, levels> occupied_{};
   std::array<std::array<TimerLink, slots>, levels> slots_;

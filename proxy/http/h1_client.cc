@@ -6,8 +6,6 @@
 #include "proxy/http/h1_codec.h"
 #include "proxy/http/read_watch.h"
 
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 #include <utility>
 
@@ -159,7 +157,7 @@ void Http1Core::close(Errc cause) {
 
 void Http1Core::changed() {
   if (!facade || std::exchange(told_, true)) return;
-  boost::asio::post(worker.executor(), [self = shared_from_this()] {
+  worker.post([self = shared_from_this()] {
     self->told_ = false;
     if (self->facade && self->facade->on_change) self->facade->on_change();
   });

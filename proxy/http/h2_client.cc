@@ -333,8 +333,8 @@ std::unique_ptr<ClientConnection> make_http2_client(Worker& worker, std::unique_
   auto core = std::make_shared<H2ClientCore>(worker, std::move(transport), options);
   core->self = core;
   auto client = std::make_unique<H2Client>(core);
-  spawn(worker.executor(), H2ClientCore::run(core));
-  spawn(worker.executor(), H2ClientCore::write(core));
+  spawn(worker.loop(), H2ClientCore::run(core));
+  spawn(worker.loop(), H2ClientCore::write(core));
   return client;
 }
 

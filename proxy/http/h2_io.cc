@@ -1,8 +1,5 @@
 #include "proxy/http/h2_io.h"
 
-#include <boost/asio/deferred.hpp>
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 #include <utility>
 
@@ -27,8 +24,7 @@ Task<Errc> H2Io::read(Buffer initial, std::function<void()> fed) {
     if (session_.over()) co_return Errc::eof;
     if (reads >= reads_in_a_row) {
       reads = 0;
-      auto turn = boost::asio::post(worker_.executor(), boost::asio::deferred);
-      co_await std::move(turn);
+      co_await worker_.loop().yield();
     }
     const Result<std::size_t> got = transport_.try_read(in, read_size);
     if (got) continue;

@@ -285,8 +285,8 @@ H2Server::H2Server(HttpService s, Transport& transport, const ConnectionInfo& co
       transport_(transport),
       connection_(connection),
       drain_(drain),
-      requests_(s.worker.executor()),
-      writer_(s.worker.executor()),
+      requests_(s.worker.loop()),
+      writer_(s.worker.loop()),
       idle_timer_(s.worker.timers(),
                   [this] {
                     service.stats.downstream_cx_idle_timeout.add();

@@ -8,7 +8,7 @@ void ReadWatch::start(std::shared_ptr<void> keep) {
   if (stopping_ || std::exchange(pending_, true)) return;
   if (running_) return wanted_.notify();
   running_ = true;
-  spawn(executor_, run(std::move(keep)));
+  spawn(loop_, run(std::move(keep)));
 }
 
 Task<void> ReadWatch::run([[maybe_unused]] std::shared_ptr<void> keep) {

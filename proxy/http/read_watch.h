@@ -16,7 +16,7 @@ namespace clew {
 /// then a coroutine, which holds `keep` until stop().
 class ReadWatch {
  public:
-  ReadWatch(Worker& worker, Transport& transport) : executor_(worker.executor()), transport_(transport) {}
+  ReadWatch(Worker& worker, Transport& transport) : loop_(worker.loop()), transport_(transport) {}
 
   /// Until the transport is worth reading, closed, or interrupt() is called: call it in a loop.
   Task<void> wait(std::shared_ptr<void> keep = nullptr);
@@ -39,7 +39,7 @@ class ReadWatch {
  private:
   Task<void> run(std::shared_ptr<void> keep);
 
-  const Executor executor_;
+  Loop& loop_;
   Transport& transport_;
   Event wanted_, changed_, done_;
   bool running_ = false;  // the coroutine is there

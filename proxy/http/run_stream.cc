@@ -6,9 +6,6 @@
 
 #include <utility>
 
-// g++ 12 sees Asio's own allocation of coroutine frames inlined, and takes its two halves for a mismatch.
-#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
-
 namespace clew {
 
 Task<Result<void>> run_stream(Stream& stream, BodyPtr request_body, Forwarder& forwarder, ResponseWriter& writer,

@@ -1,13 +1,12 @@
 // The inside of a ListenerSet: one listener as a worker has it open, and one connection of it.
 #pragma once
 
+#include "proxy/net/acceptor.h"
 #include "proxy/net/filter_chain_match.h"
 #include "proxy/net/listener_set.h"
 #include "proxy/net/network_filter.h"
 #include "proxy/net/socket_transport.h"
 #include "proxy/net/tls_transport.h"
-
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
 
 #include <list>
 #include <memory>
@@ -19,18 +18,15 @@ namespace clew {
 
 /// A listening socket. Its accept loop shares it, so that closing is possible from elsewhere.
 struct ListenerSet::AcceptSocket {
-  AcceptSocket(Worker& worker, int fd)
-      : descriptor(worker.executor(), fd), pause(worker.timers(), [this] { resumed.notify(); }) {}
+  AcceptSocket(Worker& worker, int fd) : acceptor(worker, fd), pause(worker.timers(), [this] { resumed.notify(); }) {}
   void close() {
-    if (std::exchange(closed, true)) return;
-    boost::system::error_code ignored;
-    descriptor.close(ignored);
+    acceptor.close();
     resumed.notify();
   }
-  boost::asio::posix::basic_stream_descriptor<Executor> descriptor;
+  Acceptor acceptor;
   Timer pause;
   Event resumed;
-  bool closed = false, starving = false;
+  bool starving = false;
 };
 
 /// Envoy's «listener.ADDRESS.*», of one worker.

@@ -55,14 +55,14 @@ Task<Connected> connect(Worker& worker, ConnectTarget target) {
   if (length == 0) co_return failure("immediate connect error", ENAMETOOLONG);
   const int fd = ::socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) co_return failure("immediate connect error", errno);
-  auto transport = std::make_unique<SocketTransport>(worker, fd);
-
   if (const int error = prepare(fd, target)) {
+    ::close(fd);
     Connected out = failure("failed to bind", error);
     out.error = Errc::bind_failed;
     co_return out;
   }
   int error = ::connect(fd, reinterpret_cast<sockaddr*>(&storage), static_cast<socklen_t>(length)) == 0 ? 0 : errno;
+  auto transport = std::make_unique<SocketTransport>(worker, fd, error == EINPROGRESS);
   if (error == EINPROGRESS) {
     bool late = false;
     Timer timer(worker.timers(), [&] {

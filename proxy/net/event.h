@@ -1,24 +1,16 @@
 // A coroutine waits, somebody on the same thread notifies. Sticky and auto-reset: a notify() that finds nobody waiting
 // lets the next wait() through, so test your condition in a loop. Waiters resume by the loop's queue, never inside
-// notify(). Allocates nothing for one waiter.
+// notify(). Allocates nothing: who waits is linked from its own frame.
 //
-// An event is not work for its io_context and must be notified before it, or its io_context, goes away: shut down by
-// closing what is waited for and running the loop until the tasks are done.
+// An event must be notified before it goes away: shut down by closing what is waited for and running the loop until the
+// tasks are done. Only a Loop that ends may leave somebody waiting.
 #pragma once
 
-#include "proxy/net/task.h"
-
-#include <boost/asio/associated_executor.hpp>
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/deferred.hpp>
-#include <boost/asio/post.hpp>
+#include "proxy/net/loop.h"
 
 #include <cassert>
-#include <cstddef>
-#include <new>
-#include <type_traits>
+#include <coroutine>
 #include <utility>
-#include <vector>
 
 namespace clew {
 
@@ -27,95 +19,64 @@ class Event {
   Event() = default;
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
-  ~Event() { assert(!waiting()); }
+  ~Event() {
+    assert(!first_ || first_->loop_->ending());
+    while (first_) unlink(*first_);
+  }
+
+  class Wait {
+   public:
+    explicit Wait(Event& event) : event_(&event) {}
+    Wait(const Wait&) = delete;
+    ~Wait() {
+      if (linked_) event_->unlink(*this);
+    }
+    bool await_ready() const noexcept { return std::exchange(event_->notified_, false); }
+    template <class P>
+    void await_suspend(std::coroutine_handle<P> self) noexcept {
+      coroutine_ = self;
+      loop_ = self.promise().loop;
+      event_->link(*this);
+    }
+    void await_resume() const noexcept {}
+
+   private:
+    friend class Event;
+    Event* event_;
+    std::coroutine_handle<> coroutine_;
+    Loop* loop_ = nullptr;
+    Wait *previous_ = nullptr, *next_ = nullptr;
+    bool linked_ = false;
+  };
 
   /// co_await event.wait(): until notify(), or at once when a notify() has not been consumed.
-  auto wait() {
-    return boost::asio::async_initiate<const boost::asio::deferred_t, void()>(Start{this}, boost::asio::deferred);
-  }
+  Wait wait() { return Wait(*this); }
   /// Resumes all who wait; nobody: the next one to wait.
   void notify() {
-    if (!waiting()) {
-      notified_ = true;
-      return;
+    notified_ = !first_;
+    while (Wait* const waiting = first_) {
+      unlink(*waiting);
+      waiting->loop_->resume(waiting->coroutine_);
     }
-    std::vector<Waiter> more;
-    more.swap(more_);
-    std::exchange(first_, Waiter()).resume();
-    for (Waiter& waiter : more) waiter.resume();
   }
   /// Forgets a notification that nobody consumed.
   void reset() { notified_ = false; }
-  bool waiting() const { return static_cast<bool>(first_); }
+  bool waiting() const { return first_ != nullptr; }
 
  private:
-  /// A suspended coroutine: Asio's handler for it, whatever its type, in place.
-  class Waiter {
-   public:
-    Waiter() = default;
-    template <class Handler>
-    explicit Waiter(Handler&& handler) : table_(&table<std::decay_t<Handler>>) {
-      using H = std::decay_t<Handler>;
-      static_assert(sizeof(H) <= sizeof(storage_) && alignof(H) <= alignof(std::max_align_t));
-      static_assert(std::is_nothrow_move_constructible_v<H>);
-      ::new (static_cast<void*>(storage_)) H(std::forward<Handler>(handler));
-    }
-    Waiter(Waiter&& other) noexcept : table_(std::exchange(other.table_, nullptr)) {
-      if (table_) table_->move(other.storage_, storage_);
-    }
-    Waiter& operator=(Waiter&& other) noexcept {
-      if (this != &other) {
-        this->~Waiter();
-        ::new (this) Waiter(std::move(other));
-      }
-      return *this;
-    }
-    ~Waiter() {
-      if (table_) std::exchange(table_, nullptr)->destroy(storage_);
-    }
-    explicit operator bool() const { return table_ != nullptr; }
-    void resume() { std::exchange(table_, nullptr)->resume(storage_); }
+  void link(Wait& wait) noexcept {
+    wait.linked_ = true;
+    wait.previous_ = last_;
+    (last_ ? last_->next_ : first_) = &wait;
+    last_ = &wait;
+  }
+  void unlink(Wait& wait) noexcept {
+    wait.linked_ = false;
+    (wait.previous_ ? wait.previous_->next_ : first_) = wait.next_;
+    (wait.next_ ? wait.next_->previous_ : last_) = wait.previous_;
+  }
 
-   private:
-    struct Table {
-      void (*move)(void* from, void* to) noexcept;  // destroys what it leaves
-      void (*resume)(void* storage);                // destroys too
-      void (*destroy)(void* storage) noexcept;
-    };
-    template <class H>
-    static constexpr Table table{[](void* from, void* to) noexcept {
-                                   ::new (to) H(std::move(*static_cast<H*>(from)));
-                                   static_cast<H*>(from)->~H();
-                                 },
-                                 [](void* storage) {
-                                   H handler(std::move(*static_cast<H*>(storage)));
-                                   static_cast<H*>(storage)->~H();
-                                   const auto executor = boost::asio::get_associated_executor(handler);
-                                   boost::asio::post(executor, std::move(handler));
-                                 },
-                                 [](void* storage) noexcept { static_cast<H*>(storage)->~H(); }};
-
-    const Table* table_ = nullptr;
-    alignas(std::max_align_t) std::byte storage_[48];
-  };
-
-  struct Start {
-    Event* event;
-    template <class Handler>
-    void operator()(Handler&& handler) const {
-      Waiter waiter(std::forward<Handler>(handler));
-      if (std::exchange(event->notified_, false)) {
-        waiter.resume();
-      } else if (!event->first_) {
-        event->first_ = std::move(waiter);
-      } else {
-        event->more_.push_back(std::move(waiter));
-      }
-    }
-  };
-
-  Waiter first_;
-  std::vector<Waiter> more_;
+  Wait *first_ = nullptr, *last_ = nullptr;
   bool notified_ = false;
 };
 

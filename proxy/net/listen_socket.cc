@@ -19,7 +19,7 @@ namespace {
 constexpr int backlog = 4096;  // the kernel cuts it to net.core.somaxconn
 
 /// 0, or errno.
-int set_up(int fd, const Listener& listener, const Address& address) {
+int set_up(int fd, const Listener* listener, const Address& address) {
   const int on = 1;
   const auto set = [fd, &on](int level, int name) { return ::setsockopt(fd, level, name, &on, sizeof(on)) == 0; };
   if (address.is_pipe()) {
@@ -29,9 +29,10 @@ int set_up(int fd, const Listener& listener, const Address& address) {
     if (::stat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) ::unlink(path.c_str());
   } else {
     const bool v6 = !address.ip().is_v4();
-    if (!set(SOL_SOCKET, SO_REUSEADDR) || !set(SOL_SOCKET, SO_REUSEPORT)) return errno;
+    if (!set(SOL_SOCKET, SO_REUSEADDR) || (listener && !set(SOL_SOCKET, SO_REUSEPORT))) return errno;
     if (v6 && !set(IPPROTO_IPV6, IPV6_V6ONLY)) return errno;
-    if (listener.transparent && !set(v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT))
+    if (listener && listener->transparent &&
+        !set(v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT))
       return errno;
     set_no_delay(fd);
   }
@@ -41,9 +42,7 @@ int set_up(int fd, const Listener& listener, const Address& address) {
   return ::listen(fd, backlog) == 0 ? 0 : errno;
 }
 
-}  // namespace
-
-ListenSocket open_listen_socket(const Listener& listener, const Address& address) {
+ListenSocket open(const Listener* listener, const Address& address) {
   sockaddr_storage storage{};
   int error = address.to_sockaddr(storage) == 0 ? ENAMETOOLONG : 0;
   ListenSocket out;
@@ -57,5 +56,11 @@ ListenSocket open_listen_socket(const Listener& listener, const Address& address
   out.error = fmt::format("cannot bind '{}': {}", address.to_string(), std::strerror(error));
   return out;
 }
+
+}  // namespace
+
+ListenSocket open_listen_socket(const Listener& listener, const Address& address) { return open(&listener, address); }
+
+ListenSocket open_listen_socket(const Address& address) { return open(nullptr, address); }
 
 }  // namespace clew

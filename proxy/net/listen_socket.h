@@ -16,5 +16,7 @@ struct ListenSocket {
 /// Non-blocking, SO_REUSEPORT (the kernel spreads connections over the workers' sockets), TCP_NODELAY for what is
 /// accepted, IPV6_V6ONLY for IPv6, IP_TRANSPARENT for transparent listeners.
 ListenSocket open_listen_socket(const Listener& listener, const Address& address);
+/// One that is nobody else's: non-blocking, without SO_REUSEPORT.
+ListenSocket open_listen_socket(const Address& address);
 
 }  // namespace clew

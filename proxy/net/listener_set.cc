@@ -4,9 +4,6 @@
 #include "proxy/net/active_listener.h"
 #include "proxy/net/listen_socket.h"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/deferred.hpp>
-
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -35,7 +32,7 @@ bool out_of_resources(int error) { return error == EMFILE || error == ENFILE || 
 }  // namespace
 
 ListenerSet::ListenerSet(Worker& worker, Options options)
-    : worker_(worker), options_(std::move(options)), tasks_(worker.executor()), acceptors_(worker.executor()) {
+    : worker_(worker), options_(std::move(options)), tasks_(worker.loop()), acceptors_(worker.loop()) {
   worker.on_update([this](const Update& change) { update(change); });
 }
 
@@ -178,29 +175,28 @@ Task<void> ListenerSet::close(Errc cause) {
 Address ListenerSet::bound_address(std::string_view name) const {
   const auto it = active_.find(name);
   if (it == active_.end() || it->second->sockets.empty()) return {};
-  return local_address(it->second->sockets.front()->descriptor.native_handle());
+  return local_address(it->second->sockets.front()->acceptor.fd());
 }
 
 Task<void> ListenerSet::accept_loop(ActivePtr active, std::shared_ptr<AcceptSocket> socket) {
-  auto& descriptor = socket->descriptor;
-  while (!socket->closed) {
-    const auto [error] =
-        co_await descriptor.async_wait(descriptor.wait_read, boost::asio::as_tuple(boost::asio::deferred));
-    if (error || socket->closed) break;
-    if (accept_some(active, *socket) != Accepted::starved) continue;
-    // The connections stay in the kernel's queue; polling for them would spin.
-    socket->pause.arm(accept_pause);
-    co_await socket->resumed.wait();
+  while (!socket->acceptor.closed()) {
+    switch (accept_some(active, *socket)) {
+      case Accepted::all: co_await socket->acceptor.readable(); break;
+      case Accepted::batch: co_await worker_.loop().yield(); break;
+      case Accepted::starved:  // the connections stay in the kernel's queue; polling for them would spin
+        socket->pause.arm(accept_pause);
+        co_await socket->resumed.wait();
+        break;
+    }
   }
 }
 
 ListenerSet::Accepted ListenerSet::accept_some(const ActivePtr& active, AcceptSocket& socket) {
   for (int i = 0; i < accept_batch; ++i) {
-    if (socket.closed) return Accepted::all;
-    sockaddr_storage storage{};
-    socklen_t length = sizeof(storage);
-    const int fd = ::accept4(socket.descriptor.native_handle(), reinterpret_cast<sockaddr*>(&storage), &length,
-                             SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (socket.acceptor.closed()) return Accepted::all;
+    sockaddr_storage storage;
+    socklen_t length;
+    const int fd = socket.acceptor.try_accept(storage, length);
     if (fd >= 0) {
       take(active, fd, Address::from_sockaddr(reinterpret_cast<sockaddr*>(&storage), length));
       continue;

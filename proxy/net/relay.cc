@@ -91,7 +91,7 @@ Task<RelayEnd> relay(Worker& worker, Transport& downstream, Transport& upstream,
   self = &timer;
   if (idle_timeout > Duration::zero()) timer.arm(idle_timeout);
 
-  TaskGroup group(worker.executor());
+  TaskGroup group(worker.loop());
   group.spawn(copy(shared, upstream, downstream, to_downstream, bytes.from_upstream));
   co_await copy(shared, downstream, upstream, to_upstream, bytes.from_downstream);
   co_await group.join();

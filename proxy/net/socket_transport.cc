@@ -2,9 +2,6 @@
 
 #include "config/snapshot/cluster.h"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/deferred.hpp>
-
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -13,11 +10,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 namespace clew {
-
-using boost::asio::as_tuple;
-using boost::asio::deferred;
 
 namespace {
 
@@ -30,7 +25,10 @@ void set_option(int fd, int level, int name, const T& value) {
 
 }  // namespace
 
-SocketTransport::SocketTransport(Worker& worker, int fd) : descriptor_(worker.executor(), fd) {}
+SocketTransport::SocketTransport(Worker& worker, int fd, bool connecting)
+    : loop_(worker.loop()), fd_(fd), full_(connecting) {
+  loop_.watch(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, *this);
+}
 
 // close() is final here: no subclass adds to it.
 SocketTransport::~SocketTransport() { SocketTransport::close(Errc::canceled); }
@@ -44,7 +42,7 @@ Result<std::size_t> SocketTransport::try_read(Buffer& into, std::size_t max) {
   room = room.first(std::min(room.size(), max));
   ssize_t n;
   do {
-    n = ::recv(descriptor_.native_handle(), room.data(), room.size(), 0);
+    n = ::recv(fd_, room.data(), room.size(), 0);
   } while (n < 0 && errno == EINTR);
   if (n <= 0) {
     const int error = errno;
@@ -58,7 +56,7 @@ Result<std::size_t> SocketTransport::try_read(Buffer& into, std::size_t max) {
   }
   const auto got = static_cast<std::size_t>(n);
   into.commit(got);
-  drained_ = got < room.size();
+  drained_ = got < room.size() && !ended_;
   read_ += got;
   return got;
 }
@@ -76,7 +74,7 @@ Result<std::size_t> SocketTransport::try_write(Buffer& from) {
     for (std::size_t i = 0; i < message.msg_iovlen; ++i) offered += slices[i].iov_len;
     ssize_t n;
     do {
-      n = ::sendmsg(descriptor_.native_handle(), &message, MSG_NOSIGNAL);
+      n = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
       full_ = errno == EAGAIN;
@@ -96,41 +94,47 @@ Result<std::size_t> SocketTransport::try_write(Buffer& from) {
   return total;
 }
 
+void SocketTransport::on_ready(std::uint32_t events) {
+  constexpr std::uint32_t end = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+  ended_ |= (events & end) != 0;
+  if ((events & (EPOLLIN | end)) && std::exchange(drained_, false) && readable_.waiting()) readable_.notify();
+  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) && std::exchange(full_, false) && writable_.waiting())
+    writable_.notify();
+}
+
 Task<Result<void>> SocketTransport::readable() {
+  while (drained_ && !cause_ && !interrupted_) co_await readable_.wait();
   if (cause_) co_return Error{*cause_};
-  const auto [error] = co_await descriptor_.async_wait(descriptor_.wait_read, as_tuple(deferred));
-  if (cause_) co_return Error{*cause_};
-  if (error) co_return Error{Errc::would_block};  // interrupt()
-  drained_ = false;
+  if (std::exchange(interrupted_, false)) co_return Error{Errc::would_block};
   co_return Result<void>();
 }
 
 Task<Result<void>> SocketTransport::writable() {
+  while (full_ && !cause_ && !interrupted_) co_await writable_.wait();
   if (cause_) co_return Error{*cause_};
-  const auto [error] = co_await descriptor_.async_wait(descriptor_.wait_write, as_tuple(deferred));
-  if (cause_) co_return Error{*cause_};
-  if (error) co_return Error{Errc::would_block};
-  full_ = false;
+  if (std::exchange(interrupted_, false)) co_return Error{Errc::would_block};
   co_return Result<void>();
 }
 
 Result<void> SocketTransport::shutdown_write() {
   if (cause_) return Error{*cause_};
-  if (::shutdown(descriptor_.native_handle(), SHUT_WR) != 0 && errno != ENOTCONN) return Error{Errc::connection_reset};
+  if (::shutdown(fd_, SHUT_WR) != 0 && errno != ENOTCONN) return Error{Errc::connection_reset};
   return Result<void>();
 }
 
 void SocketTransport::interrupt() {
-  boost::system::error_code ignored;
-  descriptor_.cancel(ignored);
+  interrupted_ = readable_.waiting() || writable_.waiting();
+  if (readable_.waiting()) readable_.notify();
+  if (writable_.waiting()) writable_.notify();
 }
 
 void SocketTransport::close(Errc cause, bool reset) noexcept {
   if (cause_) return;
   cause_ = cause;
-  if (reset) set_option(descriptor_.native_handle(), SOL_SOCKET, SO_LINGER, linger{1, 0});
-  boost::system::error_code ignored;
-  descriptor_.close(ignored);  // ends pending waits
+  if (reset) set_option(fd_, SOL_SOCKET, SO_LINGER, linger{1, 0});
+  loop_.close(std::exchange(fd_, -1), *this);
+  if (readable_.waiting()) readable_.notify();
+  if (writable_.waiting()) writable_.notify();
 }
 
 void set_no_delay(int fd) { set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); }

@@ -1,11 +1,10 @@
-// A stream socket, TCP or unix, as a Transport: direct non-blocking system calls, the reactor only for readiness.
+// A stream socket, TCP or unix, as a Transport: direct non-blocking system calls; the loop tells when it is worth it.
 #pragma once
 
 #include "proxy/base/address.h"
+#include "proxy/net/event.h"
 #include "proxy/net/transport.h"
 #include "proxy/net/worker.h"
-
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
 
 #include <optional>
 
@@ -13,10 +12,10 @@ namespace clew {
 
 struct TcpKeepalive;  // config/snapshot/cluster.h
 
-class SocketTransport : public Transport {
+class SocketTransport : public Transport, private Watched {
  public:
-  /// Takes a connected non-blocking socket.
-  SocketTransport(Worker& worker, int fd);
+  /// Takes a non-blocking socket. One that is connecting is writable when that has ended, well or not.
+  SocketTransport(Worker& worker, int fd, bool connecting = false);
   ~SocketTransport() override;
 
   Result<std::size_t> try_read(Buffer& into, std::size_t max) override;
@@ -32,15 +31,20 @@ class SocketTransport : public Transport {
   void interrupt();
 
   /// -1 once closed.
-  int fd() { return cause_ ? -1 : descriptor_.native_handle(); }
+  int fd() const { return fd_; }
 
  private:
-  boost::asio::posix::basic_stream_descriptor<Executor> descriptor_;
+  void on_ready(std::uint32_t events) override;
+
+  Loop& loop_;
+  int fd_;
   std::optional<Errc> cause_;
   std::optional<Errc> read_end_;  // the kernel reports an error once, then an orderly end
   // A short read (write) has emptied (filled) the socket's buffer: the next call would only give EAGAIN, so it is not
-  // made before the reactor says that there is more.
-  bool drained_ = false, full_ = false;
+  // made before the loop says that there is more. An end that has been told already is not told again: then it is.
+  bool drained_ = false, full_ = false, ended_ = false;
+  bool interrupted_ = false;
+  Event readable_, writable_;
   std::uint64_t read_ = 0, written_ = 0;
 };
 

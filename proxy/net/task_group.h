@@ -12,17 +12,13 @@
 
 namespace clew {
 
-/// Starts a coroutine that nobody waits for; an exception that leaves it is logged, which is a bug to report. Prefer a
-/// TaskGroup: what the task refers to must live until it ends.
-void spawn(const Executor& executor, Task<void> task);
-
 class TaskGroup {
  public:
   /// How a child is told to give up: closes what it waits for. Called at most once, never after the child has ended: it
   /// may refer to what the child owns.
   using Cancel = std::function<void(Errc)>;
 
-  explicit TaskGroup(const Executor& executor) : executor_(executor) {}
+  explicit TaskGroup(Loop& loop) : loop_(loop) {}
   TaskGroup(const TaskGroup&) = delete;
   ~TaskGroup();  // join() first
 
@@ -47,7 +43,7 @@ class TaskGroup {
   static Task<void> run(Child& child, Task<void> task);
   void done(Children::iterator child, bool failed);
 
-  Executor executor_;
+  Loop& loop_;
   Children children_;
   Event empty_;
   Errc cause_ = Errc::ok;

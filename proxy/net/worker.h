@@ -1,19 +1,15 @@
-// One event loop on one thread: its io_context, its timers, the snapshot it works by. Everything made on a worker lives
+// One event loop on one thread: its timers, the snapshot it works by. Everything made on a worker lives
 // and dies on it. Upper layers register for updates; the worker knows none of them.
 #pragma once
 
 #include "config/snapshot/snapshot.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/timer_wheel.h"
+#include "proxy/net/loop.h"
 #include "proxy/net/task.h"
-
-#include <boost/asio/basic_waitable_timer.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <vector>
 
 namespace clew {
@@ -24,24 +20,22 @@ class Worker {
 
   Worker(unsigned index, const Clock& clock);
   Worker(const Worker&) = delete;
-  ~Worker();
 
   /// Runs until stop(), also while there is nothing to do. The calling thread becomes the worker's.
-  void run();
+  void run() { loop_.run(); }
   /// Any thread.
-  void stop();
+  void stop() { loop_.stop(); }
   /// Any thread: runs f on the worker.
   template <class F>
   void post(F&& f) {
-    boost::asio::post(io_, std::forward<F>(f));
+    loop_.post(std::forward<F>(f));
   }
   /// Any thread: swaps the snapshot on the worker's thread, then calls everyone registered, in order of registration.
   void publish(Update update);
 
   // own thread only
   unsigned index() const { return index_; }
-  boost::asio::io_context& io() { return io_; }
-  Executor executor() { return io_.get_executor(); }
+  Loop& loop() { return loop_; }
   TimerWheel& timers() { return timers_; }
   const Clock& clock() const { return clock_; }
   /// A plain read, never null. Copy it to keep it across a suspension.
@@ -52,17 +46,10 @@ class Worker {
   std::uint64_t random();
 
  private:
-  void arm_wheel();
-
   const unsigned index_;
   const Clock& clock_;
-  TimerWheel timers_;  // before io_: coroutines that die with the io_context own timers
-  boost::asio::io_context io_{1};
-  boost::asio::basic_waitable_timer<std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>,
-                                    Executor>
-      wheel_timer_;
-  std::optional<TimePoint> wheel_armed_;  // what wheel_timer_ waits for, in clock_'s time
-  bool advancing_ = false;
+  TimerWheel timers_;
+  Loop loop_{timers_};  // its coroutines own timers
   SnapshotPtr snapshot_;
   std::vector<OnUpdate> on_update_;
   std::uint64_t next_id_ = 1;

@@ -3,7 +3,6 @@
 #include "proxy/base/log.h"
 
 #include <ares.h>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -17,17 +16,6 @@
 
 namespace clew {
 namespace {
-
-using Descriptor = boost::asio::posix::basic_stream_descriptor<Executor>;
-
-/// A socket of c-ares, which opens and closes it; we only wait for it.
-struct Watch {
-  Watch(const Executor& executor, int fd) : descriptor(executor, fd) {}
-  Descriptor descriptor;
-  bool want_read = false, want_write = false;
-  bool reading = false, writing = false;  // a wait is under way
-  bool gone = false;
-};
 
 /// Left empty on failure: c-ares then is of no use at all.
 ares_channel open_channel(ares_sock_state_cb on_socket, void* data) {
@@ -56,7 +44,6 @@ struct CaresResolver::Impl {
   ~Impl() {
     ending = true;
     if (channel) ares_destroy(channel);
-    for (auto& [fd, watch] : watches) forget(*watch);
   }
 
   struct Query {
@@ -64,44 +51,33 @@ struct CaresResolver::Impl {
     Done done;
   };
 
+  /// A socket of c-ares, which opens and closes it; we only wait for it.
+  struct Watch final : Watched {
+    Watch(Impl& resolver, ares_socket_t socket) : impl(resolver), fd(socket) {}
+    void on_ready(std::uint32_t events) override {
+      constexpr std::uint32_t both = EPOLLHUP | EPOLLERR;
+      // c-ares may close the socket, which ends this.
+      const ares_socket_t read = events & (EPOLLIN | both) ? fd : ARES_SOCKET_BAD;
+      const ares_socket_t write = events & (EPOLLOUT | both) ? fd : ARES_SOCKET_BAD;
+      impl.process(read, write);
+    }
+    Impl& impl;
+    const ares_socket_t fd;
+  };
+
   static void on_socket(void* data, ares_socket_t fd, int readable, int writable) {
     auto& self = *static_cast<Impl*>(data);
-    auto it = self.watches.find(fd);
-    if (!readable && !writable) {
-      if (it == self.watches.end()) return;
-      forget(*it->second);
+    Loop& loop = self.worker.loop();
+    const std::uint32_t events = (readable ? EPOLLIN : 0u) | (writable ? EPOLLOUT : 0u);
+    const auto it = self.watches.find(fd);
+    if (it == self.watches.end()) {
+      if (events != 0)
+        loop.watch(fd, events, *self.watches.emplace(fd, std::make_unique<Watch>(self, fd)).first->second);
+    } else if (events != 0) {
+      loop.rewatch(fd, events, *it->second);
+    } else {
+      loop.unwatch(fd, *it->second);
       self.watches.erase(it);
-      return;
-    }
-    if (it == self.watches.end())
-      it = self.watches.emplace(fd, std::make_shared<Watch>(self.worker.executor(), fd)).first;
-    it->second->want_read = readable;
-    it->second->want_write = writable;
-    self.wait(it->second);
-  }
-
-  /// The socket stays open: it is c-ares's to close.
-  static void forget(Watch& watch) {
-    watch.gone = true;
-    if (watch.descriptor.is_open()) watch.descriptor.release();
-  }
-
-  void wait(const std::shared_ptr<Watch>& watch) {
-    if (watch->want_read && !std::exchange(watch->reading, true)) {
-      watch->descriptor.async_wait(Descriptor::wait_read, [this, watch](const boost::system::error_code& error) {
-        watch->reading = false;
-        if (error || watch->gone) return;
-        process(watch->descriptor.native_handle(), ARES_SOCKET_BAD);
-        if (!watch->gone) wait(watch);
-      });
-    }
-    if (watch->want_write && !std::exchange(watch->writing, true)) {
-      watch->descriptor.async_wait(Descriptor::wait_write, [this, watch](const boost::system::error_code& error) {
-        watch->writing = false;
-        if (error || watch->gone) return;
-        process(ARES_SOCKET_BAD, watch->descriptor.native_handle());
-        if (!watch->gone) wait(watch);
-      });
     }
   }
 
@@ -137,7 +113,7 @@ struct CaresResolver::Impl {
   }
 
   Worker& worker;
-  std::map<ares_socket_t, std::shared_ptr<Watch>> watches;
+  std::map<ares_socket_t, std::unique_ptr<Watch>> watches;
   ares_channel channel;
   Timer timer;
   bool ending = false;

@@ -3,8 +3,6 @@
 #include "proxy/net/connection_info.h"
 #include "proxy/net/task_group.h"
 
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 #include <cassert>
 
@@ -199,7 +197,7 @@ void Pool::connect_more() {
       return;
     }
     ++connecting_;
-    spawn(owner_.worker.executor(), connect_one(self_.lock(), std::move(token)));
+    spawn(owner_.worker.loop(), connect_one(self_.lock(), std::move(token)));
   }
 }
 
@@ -281,7 +279,7 @@ void Pool::changed(Connection& connection) {
   // The client must outlive its call: if it goes now, its memory goes with the loop's next turn.
   std::shared_ptr<Connection> keep = *connection.at;
   look_again(connection);
-  if (connection.removed) boost::asio::post(owner_.worker.io(), [self, keep = std::move(keep)] {});
+  if (connection.removed) owner_.worker.post([self, keep = std::move(keep)] {});
 }
 
 void Pool::look_again(Connection& connection) {

@@ -10,7 +10,7 @@ void RequestPump::attach(const std::shared_ptr<RequestPump>& pump, Worker& worke
   pump->attempt_ = std::move(attempt);
   pump->sent_ = 0;
   pump->changed_.notify();
-  if (!std::exchange(pump->running_, true)) spawn(worker.executor(), run(pump));
+  if (!std::exchange(pump->running_, true)) spawn(worker.loop(), run(pump));
 }
 
 void RequestPump::detach() { attempt_.reset(); }

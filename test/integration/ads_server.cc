@@ -1,15 +1,20 @@
 #include "test/integration/ads_server.h"
 
+#include "proxy/net/listen_socket.h"
 #include "proxy/net/socket_transport.h"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/deferred.hpp>
-
 #include <algorithm>
+#include <stdexcept>
 
 namespace clew::test {
 
 namespace {
+
+int listen(const std::string& path) {
+  const ListenSocket socket = open_listen_socket(Address::pipe(path));
+  if (socket.fd < 0) throw std::runtime_error(socket.error);
+  return socket.fd;
+}
 
 struct NoObserver final : StreamObserver {
   void on_stream_done(const Stream&) noexcept override {}
@@ -96,9 +101,7 @@ class AdsServer::ResponseBody final : public Body {
 };
 
 AdsServer::AdsServer(Worker& worker, std::string socket_path)
-    : worker_(worker),
-      acceptor_(worker.io(), boost::asio::local::stream_protocol::endpoint(socket_path)),
-      tasks_(worker.executor()) {
+    : worker_(worker), acceptor_(worker, listen(socket_path)), tasks_(worker.loop()) {
   manager_.codec = HttpConnectionManager::Codec::http2;
   manager_.stat_prefix = "ads";
   manager_.stream_idle_timeout = Duration(0);
@@ -109,12 +112,14 @@ AdsServer::AdsServer(Worker& worker, std::string socket_path)
 AdsServer::~AdsServer() = default;
 
 Task<void> AdsServer::accept_loop() {
-  for (;;) {
-    auto [error, socket] = co_await acceptor_.async_accept(boost::asio::as_tuple(boost::asio::deferred));
-    if (error) co_return;
-    boost::system::error_code ignored;
-    socket.non_blocking(true, ignored);
-    tasks_.spawn(serve(std::make_unique<SocketTransport>(worker_, socket.release())));
+  while (!acceptor_.closed()) {
+    sockaddr_storage peer;
+    socklen_t length;
+    const int fd = acceptor_.try_accept(peer, length);
+    if (fd >= 0)
+      tasks_.spawn(serve(std::make_unique<SocketTransport>(worker_, fd)));
+    else
+      co_await acceptor_.readable();
   }
 }
 
@@ -216,8 +221,7 @@ void AdsServer::end_stream() {
 }
 
 void AdsServer::stop() {
-  boost::system::error_code ignored;
-  acceptor_.close(ignored);
+  acceptor_.close();
   end_stream();
   for (Transport* connection : connections_) connection->close(Errc::canceled);
 }

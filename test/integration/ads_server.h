@@ -4,11 +4,10 @@
 #pragma once
 
 #include "proxy/http/server_connection.h"
+#include "proxy/net/acceptor.h"
 #include "proxy/net/task_group.h"
 
 #include "envoy/service/discovery/v3/discovery.pb.h"
-
-#include <boost/asio/local/stream_protocol.hpp>
 
 #include <deque>
 #include <map>
@@ -54,7 +53,7 @@ class AdsServer final : public Forwarder {
   void push(const std::string& type_url, const std::set<std::string>& names, const std::vector<std::string>& removed);
 
   Worker& worker_;
-  boost::asio::local::stream_protocol::acceptor acceptor_;
+  Acceptor acceptor_;
   TaskGroup tasks_;
   HttpConnectionManager manager_;
   HttpServerStats stats_;

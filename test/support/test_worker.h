@@ -5,8 +5,6 @@
 #include "proxy/net/worker.h"
 #include "test/support/fake_clock.h"
 
-#include <boost/asio/co_spawn.hpp>
-
 #include <exception>
 #include <memory>
 #include <optional>
@@ -55,27 +53,24 @@ class TestWorker {
   Started<T> start(Task<T> task) {
     Started<T> started;
     auto state = started.state_;
-    if constexpr (std::is_void_v<T>) {
-      boost::asio::co_spawn(worker.executor(), std::move(task), [state](std::exception_ptr exception) {
-        state->done = true;
-        state->exception = exception;
-      });
-    } else {
-      boost::asio::co_spawn(worker.executor(), std::move(task), [state](std::exception_ptr exception, T value) {
-        state->done = true;
-        state->exception = exception;
-        state->value = std::move(value);
-      });
-    }
+    spawn(worker.loop(), note(std::move(task), *state), [state](const std::exception_ptr& exception) {
+      state->exception = exception;
+      state->done = true;
+    });
     poll();
     return started;
   }
 
-  /// Runs everything that is ready; does not wait.
-  void poll() {
-    worker.io().restart();
-    worker.io().poll();
+  template <class T>
+  static Task<void> note(Task<T> task, typename Started<T>::State& state) {
+    if constexpr (std::is_void_v<T>)
+      co_await std::move(task);
+    else
+      state.value = co_await std::move(task);
   }
+
+  /// Runs everything that is ready; does not wait.
+  void poll() { worker.loop().poll(); }
 
   /// Moves the clock, in steps so that timers fire in order, and runs what became ready.
   void advance(Duration by) {
@@ -91,7 +86,7 @@ class TestWorker {
     // The wheel's resolution is a millisecond: what expires exactly now may be due one tick later.
   }
 
-  /// Runs a task to its end. Memory transports and the fake clock only: throws when nothing is left that could run.
+  /// Runs a task to its end. Memory transports and the fake clock only: throws when it does not get there.
   template <class T>
   T run(Task<T> task) {
     Started<T> started = start(std::move(task));
@@ -112,10 +107,7 @@ class TestWorker {
   /// Runs, waiting for the kernel, until the condition holds.
   template <class F>
   void wait_until(F&& condition) {
-    while (!condition()) {
-      worker.io().restart();
-      if (worker.io().run_one() == 0) throw std::logic_error("nothing is left that could run");
-    }
+    while (!condition()) worker.loop().wait();
   }
 };
 

@@ -74,7 +74,7 @@ Task<Errc> parent(TaskGroup& group, Transport& transport, bool with_thrower, Err
 TEST_CASE("task group: join waits for children, cancel closes what they wait for") {
   TestWorker t;
   auto [a, b] = MemoryTransport::make();
-  TaskGroup group(t.worker.executor());
+  TaskGroup group(t.worker.loop());
   Errc why = Errc::ok;
   auto started = t.start(parent(group, *a, false, why));
   REQUIRE_FALSE(started.done());
@@ -91,7 +91,7 @@ TEST_CASE("task group: an exception cancels the siblings, a late child is cancel
   TestWorker t;
   auto [a, b] = MemoryTransport::make();
   auto [c, d] = MemoryTransport::make();
-  TaskGroup group(t.worker.executor());
+  TaskGroup group(t.worker.loop());
   Errc why = Errc::ok, late = Errc::ok;
   REQUIRE(t.start(parent(group, *a, true, why)).get() == Errc::internal);
   REQUIRE(why == Errc::internal);

@@ -94,7 +94,7 @@ TEST_CASE("socket: after a short read the next one makes no system call") {
   REQUIRE(pair.b->try_read(in, 100).value() == 3);
   out.append("def");
   REQUIRE(pair.a->try_write(out).value() == 3);
-  // It is there, but only the reactor may say so.
+  // It is there, but only the loop may say so.
   REQUIRE(pair.b->try_read(in, 100).error().code == Errc::would_block);
   REQUIRE(t.run_io(pair.b->readable()).has_value());
   REQUIRE(pair.b->try_read(in, 2).value() == 2);
@@ -114,10 +114,11 @@ TEST_CASE("socket: a read that finds nothing keeps no slab") {
 TEST_CASE("socket: close ends waits with its cause, from then on too") {
   TestWorker t;
   SocketPair pair(t.worker);
-  auto reading = t.start(pair.a->readable());
+  auto reading = t.start(read_to_end(*pair.a));
+  REQUIRE_FALSE(reading.done());
   pair.a->close(Errc::idle_timeout);
   pair.a->close(Errc::canceled);
-  REQUIRE(t.wait(reading).error().code == Errc::idle_timeout);
+  REQUIRE(t.wait(reading).second == Errc::idle_timeout);
   Buffer bytes;
   bytes.append("x");
   REQUIRE(pair.a->try_read(bytes, 1).error().code == Errc::idle_timeout);
