@@ -174,17 +174,18 @@ Task<void> Http1Server::run(Buffer initial) {
   if (hcm_.max_connection_duration && *hcm_.max_connection_duration > Duration::zero())
     life_timer_.arm(*hcm_.max_connection_duration);
   input_ = std::move(initial);
-  for (bool more = true; more;) more = co_await serve_one();
+  for (bool more = true; more;) {
+    more = co_await wait_for_request();
+    if (more) more = co_await serve_one();
+  }
   for (Timer* timer : {&idle_timer_, &life_timer_, &drain_timer_, &head_timer_, &watch_timer_}) timer->cancel();
   co_await linger();
   transport_.close(Errc::eof);
   co_await watch_.join();
 }
 
-/// One request, from its first byte to its end. Whether the connection can serve another one.
+/// One request, from its first byte to its end; an idle connection has no stream. Whether it can serve another one.
 Task<bool> Http1Server::serve_one() {
-  const bool there = co_await wait_for_request();
-  if (!there) co_return false;
   Stream stream(service_.worker, connection_, hcm_);
   stream.http_stats = &service_.stats;
   stream.info.connection = &connection_;
