@@ -32,7 +32,7 @@ demo: setup-root build peers ## a request through two sidecars under a stock ist
 	@$(PYTHON) test/mesh/demo.py
 
 test: setup-root ## everything: release build with every ring, then unit and in-process rings under sanitizers
-	@$(MAKE) --no-print-directory unit mesh bench-smoke asan-unit
+	@$(MAKE) --no-print-directory unit gates mesh bench-smoke asan-unit
 	$(call say,all rings passed)
 
 build: setup ## the release binary, build/clew
@@ -43,6 +43,10 @@ unit: setup ## unit and in-process tests
 	$(call say,unit and in-process rings)
 	$(call compile,release,all)
 	$(call rings,release)
+
+gates: setup build ## counts a noisy machine cannot hide: system calls, instructions, allocations, bytes (a minute)
+	$(call say,gates: what a request and a connection may cost)
+	@$(PYTHON) test/gates/gates.py
 
 mesh: setup-root build peers ## the mesh ring: stock istiod and pilot-agent, real traffic
 	$(call say,mesh ring)
@@ -109,4 +113,4 @@ setup:
 setup-root:
 	@third_party/setup.sh root
 
-.PHONY: help demo test build unit mesh asan asan-unit tsan clang openssl fuzz bench bench-smoke fmt tidy clean peers setup setup-root
+.PHONY: help demo test build unit gates mesh asan asan-unit tsan clang openssl fuzz bench bench-smoke fmt tidy clean peers setup setup-root
