@@ -15,8 +15,8 @@ PROXY_CPU, LOAD_CPU = CORES[0], CORES[-1]  # the proxy has one core to itself; l
 
 
 def enter_own_network(argv):
-    """Runs the program again in a network namespace of its own, so that rules and settings touch nobody else.
-    Returns False when it may not (no root); scenarios that need it then say so."""
+    """Runs the program again in a network namespace and a session of its own, so that rules and settings touch nobody else;
+    it gets SIGTERM when the first one is gone. Returns False when it may not (no root); scenarios that need it then say so."""
     if os.environ.get("CLEW_BENCH_NETWORK"):
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         for key, value in (("ip_local_port_range", "10000 65000"), ("tcp_tw_reuse", "1")):
@@ -25,7 +25,7 @@ def enter_own_network(argv):
     if os.geteuid() != 0:
         return False
     os.environ["CLEW_BENCH_NETWORK"] = "1"
-    os.execvp("unshare", ["unshare", "--net", sys.executable, *argv])
+    os.execvp("setsid", ["setsid", "--wait", "setpriv", "--pdeathsig", "TERM", "unshare", "--net", sys.executable, *argv])
 
 
 def raise_limits():
@@ -35,22 +35,11 @@ def raise_limits():
     return hard
 
 
-@contextlib.contextmanager
-def first(pid="self"):
-    """A process and what it starts come before what else runs on the machine, so that it disturbs less; taken back at the end.
-    Linux weighs whole sessions against each other (autogroups), a plain nice only counts within one."""
-    group = pathlib.Path(f"/proc/{pid}/autogroup")
-    try:
-        before = group.read_text().rsplit(" ", 1)[1]
-        group.write_text("-20")
-    except OSError:  # no right to, or no such groups
-        yield
-        return
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            group.write_text(before)
+def go_first(pid="self"):
+    """A process and what it starts come before what else runs on the machine, so that it disturbs less. Linux weighs whole
+    sessions against each other (autogroups), so a nice value would only count within ours."""
+    with contextlib.suppress(OSError):  # no right to, or no such groups
+        pathlib.Path(f"/proc/{pid}/autogroup").write_text("-20")
 
 
 def free_port():

@@ -26,8 +26,7 @@ class Sidecar(Usage):
         group = Group()
         group.add(pid)  # at once, so that its memory is charged there
         super().__init__(pid, group)
-        self._first = machine.first(pid)
-        self._first.__enter__()  # ends with the pod
+        machine.go_first(pid)
         wait_until(f"{name} to be LIVE", self._live)
         self.start = self._start_times()
         self.pod.wait_ready()
@@ -154,7 +153,7 @@ def pairs(bench, floor=None):
     """name → start, for compare(): Envoy and clew in the comparing mesh; clew with everything on in the whole run; the floor."""
     lab = Lab.get(bench)
     starts = {n: (lambda n=n: lab.start_pair(n)) for n in bench.contestants([n for n in bench.peers.binaries if bench.peers.binaries[n]])}
-    if bench.size == "whole":
+    if bench.size == "whole":  # a second control plane stands beside the first from here on, idle
         starts["clew-stock"] = lambda: Lab.get(bench, comparison=False).start_pair("clew-stock")
     if floor and bench.size != "smoke":
         starts["floor"] = lambda: contextlib.nullcontext(bench.shared.setdefault("floor pair", None) or _floor(bench, lab, floor))

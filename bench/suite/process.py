@@ -93,6 +93,15 @@ class Group:
                     time.sleep(0.02)
 
 
+def remove_groups():
+    """The empty groups of this run and of runs that are over."""
+    for folder in (*CGROUPS.glob("clew-bench-*"), *CGROUPS.glob("*/clew-bench-*")):
+        owner = folder.name.split("-")[2]
+        if int(owner) == os.getpid() or not pathlib.Path(f"/proc/{owner}").exists():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
 class Usage:
     """What a process and its children use. `group`: the cgroup they are in, None to ask /proc alone."""
 
