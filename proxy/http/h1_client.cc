@@ -259,7 +259,9 @@ Result<std::size_t> Http1Exchange::try_read(Buffer& into, std::size_t max) {
   for (;;) {
     if (error_ != Errc::ok) return Error{error_};
     const Result<std::size_t> got = core_->decoder.read_body(core_->input, into, max);
-    if (got || got.error().code == Errc::eof) return got;
+    if (got) return got;
+    // As Envoy: an upgraded connection has no half-close, and its end is no end of a message.
+    if (got.error().code == Errc::eof) return upgraded_ ? Result<std::size_t>(fail(Errc::upstream_closed)) : got;
     // A length that is not delivered too: an end in the middle breaks the protocol.
     if (got.error().code != Errc::would_block) return fail(Errc::upstream_protocol_error);
     const Result<std::size_t> read = core_->fill();

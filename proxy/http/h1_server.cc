@@ -98,9 +98,14 @@ Result<std::size_t> RequestBody::try_read(Buffer& into, std::size_t max) {
       return read;
     }
     if (got.error().code == Errc::eof) {
+      // As Envoy: an upgraded connection has no half-close; one whose peer is gone would stay for ever.
+      if (server.decoder_.framing() == Http1Decoder::Framing::raw) {
+        server.client_gone(Errc::downstream_closed);
+        return Error{Errc::downstream_closed};
+      }
       ended_ = true;
       detach(Errc::ok);
-      if (server.decoder_.framing() != Http1Decoder::Framing::raw) server.watch_timer_.arm(watch_delay);
+      server.watch_timer_.arm(watch_delay);
     } else {
       server.closing_ = true;  // whoever reads ends the stream
     }

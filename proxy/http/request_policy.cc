@@ -229,8 +229,6 @@ std::optional<LocalReply> prepare_request(Stream& stream) {
   forwarding_headers(stream);
   const bool edge = !stream.internal && hcm.use_remote_address;
   sanitize(headers, stream.internal, edge);
-  // Names a span of ours where a peer gives it; never the application's business.
-  if (stream.hcm.tracing) headers.remove(HeaderId::x_envoy_decorator_operation);
   if (!hcm.via.empty()) headers.append(HeaderId::via, hcm.via, ", ");
   if (edge && !stream.remote.is_pipe()) headers.set(HeaderId::x_envoy_external_address, stream.remote.ip().to_string());
   request_id(stream, edge);

@@ -19,6 +19,7 @@ Task<Result<void>> run_stream(Stream& stream, BodyPtr request_body, Forwarder& f
   if (reply && reply->status == 400) stream.request.keep_alive = false;  // as Envoy: what follows is not read
   if (!reply) {
     run.route();
+    run.name_operation();
     reply = run.refuse_upgrade();
     if (!reply) reply = co_await run.request_filters(body);
     if (!reply) reply = run.route_reply();
@@ -46,6 +47,7 @@ Task<Result<void>> run_stream(Stream& stream, BodyPtr request_body, Forwarder& f
   Result<void> answered = Error{stream.canceled};
   if (stream.response.status != 0) {
     run.response_filters(response_body);
+    run.name_operation_in_response();
     prepare_response(stream);
     answered = co_await run.respond(response_body);
   }

@@ -157,6 +157,32 @@ void StreamRun::route() {
   }
 }
 
+bool StreamRun::inbound() const {
+  const Listener* listener = stream_.connection.listener.get();
+  return listener && listener->direction == TrafficDirection::inbound;
+}
+
+void StreamRun::name_operation() {
+  if (!stream_.hcm.tracing) return;
+  HeaderMap& headers = stream_.request.headers;
+  const std::string_view name = stream_.route ? std::string_view(stream_.route->decorator_operation) : "";
+  if (inbound()) {
+    if (!headers.has(HeaderId::x_envoy_decorator_operation)) operation_ = name;
+    headers.remove(HeaderId::x_envoy_decorator_operation);
+  } else if (!name.empty()) {
+    headers.set(HeaderId::x_envoy_decorator_operation, name);
+  }
+}
+
+void StreamRun::name_operation_in_response() {
+  if (!stream_.hcm.tracing) return;
+  HeaderMap& headers = stream_.response.headers;
+  if (!inbound())
+    headers.remove(HeaderId::x_envoy_decorator_operation);
+  else if (!operation_.empty())
+    headers.set(HeaderId::x_envoy_decorator_operation, operation_);
+}
+
 std::optional<LocalReply> StreamRun::refuse_upgrade() const {
   const std::string_view upgrade = stream_.request.upgrade;
   if (upgrade.empty()) return std::nullopt;

@@ -25,6 +25,10 @@ class StreamRun {
 
   Task<Result<void>> answer_expectation();
   void route();
+  /// Where tracing is configured, the proxies of client and server tell each other the operation's name: the server's
+  /// only when it was not told. The applications never see it. As Envoy's connection manager.
+  void name_operation();
+  void name_operation_in_response();
   /// An upgrade that nobody allowed.
   std::optional<LocalReply> refuse_upgrade() const;
   /// Filters first to last, each with the route as the ones before left it.
@@ -41,6 +45,7 @@ class StreamRun {
  private:
   friend class MeteredBody;
 
+  bool inbound() const;
   void time_over(Errc cause);
   void active();
   void request_ended();
@@ -55,6 +60,7 @@ class StreamRun {
   MeteredBody* response_body_ = nullptr;
   const std::uint64_t random_;  // draws the cluster: again the same when a filter asks for matching again
   Errc request_error_ = Errc::ok, response_error_ = Errc::ok;
+  std::string_view operation_;  // the client's proxy did not say it
   bool request_complete_ = false, responding_ = false, direct_ = false;
   Duration idle_{0};
   Timer idle_timer_, request_timer_, duration_timer_;

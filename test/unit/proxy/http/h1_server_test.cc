@@ -311,6 +311,14 @@ TEST_CASE("h1 server: upgrades") {
           "upstream");
     CHECK(kit.server->write_ended());
   }
+  SECTION("its end is the end of both directions") {
+    kit.hcm.upgrades = {"websocket"};
+    CHECK(kit.talk(upgrade + "from the client").empty());
+    kit.client->shutdown_write();
+    kit.test.poll();
+    CHECK(kit.forwarder.received == "from the client");
+    CHECK(kit.forwarder.body_end == Errc::downstream_closed);
+  }
   SECTION("refused by the upstream: what follows is no request") {
     kit.hcm.upgrades = {"websocket"};
     kit.forwarder.read_body = false;

@@ -221,3 +221,38 @@ TEST_CASE("run_stream: what config or filters make up cannot break a line") {
   kit.forwarder.headers = {{"x-evil", "a\r\nx-injected: 1"}};
   CHECK(kit.talk(get).find("x-evil: ax-injected: 1\r\n") != std::string::npos);
 }
+
+TEST_CASE("run_stream: proxies tell each other the operation's name, applications do not hear it") {
+  ServerKit kit;
+  Route route = forward_route();
+  route.decorator_operation = "server:80/*";
+  kit.hcm.inline_routes = one_route(route);
+  kit.hcm.tracing = HttpConnectionManager::Tracing{};
+  auto listener = std::make_shared<Listener>();
+  kit.connection.listener = listener;
+  const std::string header = "x-envoy-decorator-operation: ";
+  const std::string named = "GET / HTTP/1.1\r\nHost: a\r\n" + header + "theirs\r\n\r\n";
+  const auto has = [&](const std::string& text, const std::string& name) {
+    return text.find(header + name) != std::string::npos;
+  };
+
+  SECTION("the server's proxy answers a client that did not say it") {
+    listener->direction = TrafficDirection::inbound;
+    CHECK(has(kit.talk(get), "server:80/*"));
+    CHECK(!has(kit.forwarder.heads.back(), ""));
+    CHECK(!has(kit.talk(named), ""));
+    CHECK(!has(kit.forwarder.heads.back(), ""));
+  }
+  SECTION("the client's proxy says it, and keeps the answer") {
+    listener->direction = TrafficDirection::outbound;
+    kit.forwarder.headers = {{"x-envoy-decorator-operation", "upstream's"}};
+    CHECK(!has(kit.talk(named), ""));
+    CHECK(has(kit.forwarder.heads.back(), "server:80/*"));
+  }
+  SECTION("without tracing it is a header like any other") {
+    kit.hcm.tracing.reset();
+    kit.forwarder.headers = {{"x-envoy-decorator-operation", "upstream's"}};
+    CHECK(has(kit.talk(named), "upstream's"));
+    CHECK(has(kit.forwarder.heads.back(), "theirs"));
+  }
+}

@@ -309,7 +309,9 @@ TEST_CASE("an upgrade: raw bytes both ways, none before the upstream has agreed"
   REQUIRE(r.read() == std::pair(std::string("last"), Errc::would_block));
   f.connector.peer(0).close(Errc::eof);
   f.t.poll();
-  REQUIRE(r.read().second == Errc::eof);
+  // The end of an upgraded connection is no end of a message: the client's is cut as well, and the log says who did it.
+  REQUIRE(r.read().second == Errc::upstream_closed);
+  REQUIRE(r.stream->info.flags.to_string() == "UC");
 }
 
 TEST_CASE("a refused upgrade: the answer passes, what the client sent does not, the connection is not used again") {
