@@ -176,6 +176,7 @@ Task<void> ListenerSet::prepare_and_serve(Connection& connection, std::unique_pt
   const bool secure = co_await handshake(connection, transport, initial);
   if (!secure) co_return;
   if (!run_network_filters(connection, transport, initial)) co_return;
+  if (draining(*connection.info.listener)) connection.drain.start();
   co_await options_.handler.serve(std::move(transport), connection.info, connection.stream, std::move(initial),
                                   connection.drain);
 }

@@ -86,7 +86,10 @@ void ListenerSet::apply(const std::string& name, const std::shared_ptr<const Lis
 /// Opens the sockets of a listener that has some, all or none.
 bool ListenerSet::open(const ActivePtr& active) {
   const Listener& listener = *active->listener;
-  if (!listener.bind_to_port) return true;
+  if (!listener.bind_to_port) {
+    created_.add();
+    return true;
+  }
   if (stopped_all_ || (stopped_inbound_ && listener.direction == TrafficDirection::inbound)) return true;
   std::vector<Address> addresses{listener.address};
   addresses.insert(addresses.end(), listener.additional_addresses.begin(), listener.additional_addresses.end());
@@ -96,6 +99,7 @@ bool ListenerSet::open(const ActivePtr& active) {
       CLEW_LOG(config, warning, "listener {}: {}", listener.name, opened.error);
       if (options_.on_bind_failure) options_.on_bind_failure({listener.name, address.to_string(), opened.error});
       active->sockets.clear();
+      not_created_.add();
       return false;
     }
     active->sockets.push_back(std::make_shared<AcceptSocket>(worker_, opened.fd));
@@ -104,6 +108,7 @@ bool ListenerSet::open(const ActivePtr& active) {
     AcceptSocket* raw = socket.get();
     acceptors_.spawn(accept_loop(active, socket), [raw](Errc) { raw->close(); });
   }
+  created_.add();
   return true;
 }
 
@@ -147,6 +152,20 @@ void ListenerSet::stop_accepting(bool inbound_only) {
 }
 
 void ListenerSet::drain(bool inbound_only) {
+  (inbound_only ? draining_inbound_ : draining_all_) = true;
+  tell_connections(inbound_only);
+}
+
+void ListenerSet::set_unhealthy(bool unhealthy) {
+  unhealthy_ = unhealthy;
+  if (unhealthy) tell_connections(false);
+}
+
+bool ListenerSet::draining(const Listener& listener) const {
+  return unhealthy_ || draining_all_ || (draining_inbound_ && listener.direction == TrafficDirection::inbound);
+}
+
+void ListenerSet::tell_connections(bool inbound_only) {
   const auto tell = [inbound_only](const Active& active) {
     if (inbound_only && active.listener->direction != TrafficDirection::inbound) return;
     for (Connection* connection : active.connections) connection->drain.start();
@@ -215,6 +234,8 @@ ListenerSet::Accepted ListenerSet::accept_some(const ActivePtr& active, AcceptSo
 }
 
 void ListenerSet::collect(StatSink& sink) const {
+  sink.counter("listener_manager.listener_create_success", created_.value());
+  sink.counter("listener_manager.listener_create_failure", not_created_.value());
   for (const auto& [name, active] : active_) active->collect(sink);
   for (const auto& weak : retired_)
     if (const ActivePtr active = weak.lock()) active->collect(sink);

@@ -78,8 +78,10 @@ class ListenerSet final : public StatSource {
 
   /// No new connections: sockets are closed, after what waits in them was accepted. For good.
   void stop_accepting(bool inbound_only);
-  /// Tells connections to finish (DrainSignal); nothing is closed.
+  /// Tells connections to finish (DrainSignal), those that are still to come as well; nothing is closed. For good.
   void drain(bool inbound_only);
+  /// The same, until it is taken back: connections that were told stay told.
+  void set_unhealthy(bool unhealthy);
   /// stop_accepting, closes every connection with this cause, waits for their coroutines.
   Task<void> close(Errc cause);
 
@@ -113,6 +115,9 @@ class ListenerSet final : public StatSource {
   bool run_network_filters(Connection& connection, std::unique_ptr<Transport>& transport, Buffer& initial);
   void move_to(Connection& connection, const ActivePtr& active);
   void drain(Connection& connection);
+  void tell_connections(bool inbound_only);
+  /// A new connection of this listener is told to finish from its beginning.
+  bool draining(const Listener& listener) const;
 
   Worker& worker_;
   Options options_;
@@ -121,7 +126,9 @@ class ListenerSet final : public StatSource {
   std::vector<std::string> failed_;             // could not be opened: tried again with each update
   std::vector<std::weak_ptr<Active>> retired_;  // still have connections
   TaskGroup tasks_, acceptors_;
+  Counter created_, not_created_;  // listeners of this worker that could be opened, or not
   bool first_update_ = true, stopped_all_ = false, stopped_inbound_ = false;
+  bool draining_all_ = false, draining_inbound_ = false, unhealthy_ = false;
 };
 
 }  // namespace clew

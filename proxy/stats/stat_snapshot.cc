@@ -1,5 +1,6 @@
 #include "proxy/stats/stat_snapshot.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -117,6 +118,19 @@ void StatSnapshot::merge(const StatSnapshot& other) {
         sum.sum += more.sum;
       }
     }
+  }
+}
+
+void StatSnapshot::subtract(const StatSnapshot& earlier) {
+  for (const auto& [name, before] : earlier.entries_) {
+    const auto it = entries_.find(name);
+    if (it == entries_.end() || it->second.kind != before.kind) continue;
+    if (before.kind == Kind::counter) it->second.number -= std::min(it->second.number, before.number);
+    if (before.kind != Kind::histogram) continue;
+    Distribution& now = distributions_[it->second.extra];
+    const Distribution& then = earlier.distributions_[before.extra];
+    for (std::size_t i = 0; i < now.counts.size(); ++i) now.counts[i] -= std::min(now.counts[i], then.counts[i]);
+    now.sum = now.total() == 0 ? 0 : now.sum - then.sum;
   }
 }
 

@@ -51,6 +51,9 @@ class StatSnapshot final : public StatSink {
   /// Adds another thread's: numbers are summed, of two texts the last one stays.
   void merge(const StatSnapshot& other);
 
+  /// Takes away what was counted at an earlier moment; gauges and texts stay.
+  void subtract(const StatSnapshot& earlier);
+
   const StringMap<Entry>& entries() const { return entries_; }
   const Distribution& distribution(const Entry& entry) const { return distributions_[entry.extra]; }
   const std::string& text(const Entry& entry) const { return texts_[entry.extra]; }

@@ -318,9 +318,12 @@ TEST_CASE("listener: a port that is taken is reported, and tried again with the 
   REQUIRE(f.failures[0].address == address.to_string());
   REQUIRE(f.failures[0].error == "cannot bind '" + address.to_string() + "': Address already in use");
   REQUIRE(f.set.bound_address("l") == Address());
+  REQUIRE(f.stat("listener_create_failure") == 1);
+  REQUIRE(f.stat("listener_create_success") == 0);
   ::close(taken);
   f.open(listener("unrelated"));
   REQUIRE(f.set.bound_address("l") == address);
+  REQUIRE(f.stat("listener_create_success") == 2);
 }
 
 TEST_CASE("listener: a changed chain drains its connections, the others stay, the socket stays") {
@@ -408,6 +411,37 @@ TEST_CASE("listener: stop accepting and drain, inbound alone or all") {
   REQUIRE(f.set.bound_address("in") == Address());
   f.set.stop_accepting(false);
   REQUIRE_FALSE(Client(out_at).connected());
+}
+
+TEST_CASE("listener: a connection that comes while its listener drains is told to finish too") {
+  Fixture f;
+  auto in = listener("in"), out = listener("out");
+  in->direction = TrafficDirection::inbound;
+  out->direction = TrafficDirection::outbound;
+  f.listeners["in"] = in;
+  const Address out_at = f.open(out), in_at = f.set.bound_address("in");
+  const auto told = [&](const Address& at) {
+    const int before = f.echo.draining;
+    const Client client(at);
+    REQUIRE(f.roundtrip(client, "a") == "a");
+    return f.echo.draining > before;
+  };
+  SECTION("for a health check that fails, until it passes again") {
+    const Client standing(out_at);
+    REQUIRE(f.roundtrip(standing, "a") == "a");
+    f.set.set_unhealthy(true);
+    CHECK(f.echo.draining == 1);
+    CHECK(told(out_at));
+    f.set.set_unhealthy(false);
+    CHECK_FALSE(told(out_at));
+  }
+  SECTION("for good, of inbound listeners alone or of all") {
+    f.set.drain(true);
+    CHECK(told(in_at));
+    CHECK_FALSE(told(out_at));
+    f.set.drain(false);
+    CHECK(told(out_at));
+  }
 }
 
 TEST_CASE("listener: the process's limit of connections") {
