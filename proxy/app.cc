@@ -1,12 +1,15 @@
 #include "proxy/app.h"
 
 #include "config/bootstrap/static_resources.h"
+#include "config/xds/type_urls.h"
 #include "filters/peer_metadata.h"
 #include "filters/registry.h"
 #include "proxy/base/log.h"
+#include "proxy/net/certificate.h"
 
 #include <fmt/format.h>
 #include <openssl/crypto.h>
+#include <openssl/x509.h>
 
 #include <algorithm>
 #include <csignal>
@@ -208,7 +211,7 @@ void App::stop_workers() {
 }
 
 ServerState App::state() const {
-  if (draining_) return ServerState::draining;
+  if (unhealthy_) return ServerState::draining;
   if (!workers_started_) return ServerState::pre_initializing;
   if (bootstrap_.ads && !config().initialized()) return ServerState::initializing;
   return ServerState::live;
@@ -225,6 +228,21 @@ std::string App::version() const {
 
 // ---- scraping ----
 
+/// Of the certificate that expires first among those this process shows; as Envoy, the most there is without any.
+std::int64_t App::days_until_expiry() const {
+  std::int64_t days = UINT32_MAX;
+  const std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch()).count();
+  for (const auto& [name, record] : config().secrets()) {
+    if (!record.active) continue;
+    for (const auto& certificate : parse_certificates(record.active->value->certificate_chain)) {
+      std::tm end{};
+      if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &end) != 1) continue;
+      days = std::min(days, std::max<std::int64_t>((timegm(&end) - now) / 86400, 0));
+    }
+  }
+  return days;
+}
+
 void App::collect_server(StatSink& sink) const {
   sink.gauge("server.state", static_cast<std::int64_t>(state()));
   sink.gauge("server.live", state() == ServerState::live ? 1 : 0);
@@ -233,7 +251,11 @@ void App::collect_server(StatSink& sink) const {
   const struct mallinfo2 info = mallinfo2();
   sink.gauge("server.memory_allocated", static_cast<std::int64_t>(info.uordblks + info.hblkhd));
   sink.gauge("server.memory_heap_size", static_cast<std::int64_t>(info.arena + info.hblkhd));
+  sink.gauge("server.total_connections", connections_.active());
+  sink.gauge("server.days_until_first_cert_expiring", days_until_expiry());
   sink.gauge("listener_manager.workers_started", workers_started_ ? 1 : 0);
+  sink.text("cluster_manager.cds.version_text", config().version(type_url::cluster));
+  sink.text("listener_manager.lds.version_text", config().version(type_url::listener));
 }
 
 Task<StatSnapshot> App::stats() {
@@ -251,6 +273,7 @@ Task<StatSnapshot> App::stats() {
   collect_membership(*config().snapshot(), all);
   logs_.collect(all);
   for (const StatSnapshot& part : parts) all.merge(part);
+  all.subtract(counted_before_);
   co_return all;
 }
 
@@ -287,6 +310,15 @@ void App::drain_listeners(const DrainRequest& request) {
   });
   drain_end_->arm(options_.drain_time);
 }
+
+void App::fail_health_check(bool failing) {
+  if (std::exchange(unhealthy_, failing) == failing) return;
+  CLEW_LOG(main, warning, "health check {}", failing ? "fails" : "passes again");
+  for (auto& runtime : workers_)
+    runtime->worker().post([runtime = runtime.get(), failing] { runtime->listeners().set_unhealthy(failing); });
+}
+
+void App::reset_counters(const StatSnapshot& now) { counted_before_.merge(now); }
 
 void App::reopen_logs() { logs_.reopen(); }
 

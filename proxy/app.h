@@ -48,6 +48,8 @@ class App final : public Process, private Watched {
   TagExtractor& tags() override { return tags_; }
   Task<ClusterEndpointTotals> endpoint_stats() override;
   void drain_listeners(const DrainRequest& request) override;
+  void fail_health_check(bool failing) override;
+  void reset_counters(const StatSnapshot& now) override;
   void reopen_logs() override;
   void quit() override;
 
@@ -55,6 +57,7 @@ class App final : public Process, private Watched {
   /// A signal has come.
   void on_ready(std::uint32_t events) override;
   void publish(const Update& update);
+  std::int64_t days_until_expiry() const;
   void collect_server(StatSink& sink) const;
   void on_bind_failure(const BindFailure& failure);
   Task<void> shut_down();
@@ -82,7 +85,8 @@ class App final : public Process, private Watched {
   XdsSession xds_;
   AdminServer admin_;
   std::vector<std::unique_ptr<WorkerRuntime>> workers_;
-  bool workers_started_ = false, draining_ = false, quitting_ = false;
+  bool workers_started_ = false, unhealthy_ = false, quitting_ = false;
+  StatSnapshot counted_before_;  // what /reset_counters takes away
   std::set<std::string> bind_failures_;
   std::optional<Timer> drain_end_;
 };

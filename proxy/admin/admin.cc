@@ -40,7 +40,7 @@ Task<AdminResponse> Admin::handle(std::string method, std::string target) {
   }
   if (page->mutates && method != "POST") {
     // As Envoy: a link or a prefetching browser must not change anything.
-    AdminResponse response = AdminResponse::error(405, "Method Not Allowed");
+    AdminResponse response = AdminResponse::error(405, "Method " + method + " not allowed, POST required.");
     co_return response;
   }
   AdminResponse response = co_await page->run(process_, query);

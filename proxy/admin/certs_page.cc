@@ -36,16 +36,18 @@ void describe(std::string_view pem, WallTime now,
 }  // namespace
 
 AdminResponse certs_page(const ConfigStore& store, WallTime now) {
-  std::map<std::string, std::shared_ptr<const Secret>> sorted;
-  for (const auto& [name, record] : store.secrets())
-    if (record.active) sorted.emplace(name, record.active->value);
-  envoy::admin::v3::Certificates certificates;
-  for (const auto& [name, secret] : sorted) {
-    auto* entry = certificates.add_certificates();
-    describe(secret->trusted_ca, now, entry->mutable_ca_cert());
-    describe(secret->certificate_chain, now, entry->mutable_cert_chain());
+  // Envoy has an entry for each TLS context with what it trusts and what it shows; here the workload's own two secrets
+  // make one, every other secret one of its own.
+  std::map<std::string, envoy::admin::v3::Certificate> entries;
+  for (const auto& [name, record] : store.secrets()) {
+    if (!record.active) continue;
+    auto& entry = entries[name == "ROOTCA" ? "default" : name];
+    describe(record.active->value->trusted_ca, now, entry.mutable_ca_cert());
+    describe(record.active->value->certificate_chain, now, entry.mutable_cert_chain());
   }
-  return AdminResponse::json(to_json(certificates));
+  envoy::admin::v3::Certificates certificates;
+  for (auto& [name, entry] : entries) *certificates.add_certificates() = std::move(entry);
+  return AdminResponse::json(to_json(certificates, {.pretty = true, .defaults = true}));
 }
 
 }  // namespace clew

@@ -60,6 +60,7 @@ void endpoint_text(const Cluster& cluster, const LocalityEndpoints& locality, co
   line("cx_total", stats.cx_total);
   line("rq_active", stats.rq_active);
   line("rq_error", stats.rq_error);
+  line("rq_pending_active", 0);  // requests wait for a connection, not for an endpoint
   line("rq_success", stats.rq_success);
   line("rq_timeout", stats.rq_timeout);
   line("rq_total", stats.rq_total);
@@ -90,6 +91,7 @@ void cluster_text(const Cluster& cluster, std::string& out) {
   thresholds("default_priority", cluster.circuit_breakers);
   thresholds("high_priority", CircuitBreakerThresholds());
   line("added_via_api", cluster.added_via_api);
+  if (!cluster.eds_service_name.empty()) line("eds_service_name", cluster.eds_service_name);
 }
 
 void endpoint_json(const LocalityEndpoints& locality, const Endpoint& endpoint, const EndpointTotals& stats,
@@ -109,6 +111,7 @@ void endpoint_json(const LocalityEndpoints& locality, const Endpoint& endpoint, 
   metric("rq_total", stats.rq_total, admin::SimpleMetric::COUNTER);
   metric("cx_active", stats.cx_active, admin::SimpleMetric::GAUGE);
   metric("rq_active", stats.rq_active, admin::SimpleMetric::GAUGE);
+  metric("rq_pending_active", 0, admin::SimpleMetric::GAUGE);
   auto* health = into->mutable_health_status();
   using envoy::config::core::v3::HealthStatus;
   constexpr HealthStatus statuses[] = {HealthStatus::HEALTHY, HealthStatus::UNHEALTHY, HealthStatus::DRAINING,
@@ -122,6 +125,14 @@ void endpoint_json(const LocalityEndpoints& locality, const Endpoint& endpoint, 
   place->set_region(locality.locality.region);
   place->set_zone(locality.locality.zone);
   place->set_sub_zone(locality.locality.sub_zone);
+}
+
+void set_thresholds(const CircuitBreakerThresholds& limits,
+                    envoy::config::cluster::v3::CircuitBreakers::Thresholds& into) {
+  into.mutable_max_connections()->set_value(limits.max_connections);
+  into.mutable_max_pending_requests()->set_value(limits.max_pending_requests);
+  into.mutable_max_requests()->set_value(limits.max_requests);
+  into.mutable_max_retries()->set_value(limits.max_retries);
 }
 
 }  // namespace
@@ -147,11 +158,10 @@ AdminResponse clusters_json(const ConfigStore& store, const ClusterEndpointTotal
     status->set_added_via_api(entry->cluster->added_via_api);
     status->set_observability_name(observability_name(*entry->cluster));
     status->set_eds_service_name(entry->cluster->eds_service_name);
-    auto* limits = status->mutable_circuit_breakers()->add_thresholds();
-    limits->mutable_max_connections()->set_value(entry->cluster->circuit_breakers.max_connections);
-    limits->mutable_max_pending_requests()->set_value(entry->cluster->circuit_breakers.max_pending_requests);
-    limits->mutable_max_requests()->set_value(entry->cluster->circuit_breakers.max_requests);
-    limits->mutable_max_retries()->set_value(entry->cluster->circuit_breakers.max_retries);
+    set_thresholds(entry->cluster->circuit_breakers, *status->mutable_circuit_breakers()->add_thresholds());
+    auto* high = status->mutable_circuit_breakers()->add_thresholds();
+    high->set_priority(envoy::config::core::v3::HIGH);
+    set_thresholds(CircuitBreakerThresholds(), *high);
     if (!entry->endpoints) continue;
     for (const auto& locality : entry->endpoints->localities)
       for (const auto& endpoint : locality.endpoints)

@@ -3,6 +3,7 @@
 #include "config/bootstrap/bootstrap.h"
 #include "config/xds/json.h"
 #include "config/xds/type_urls.h"
+#include "proxy/admin/field_mask.h"
 
 #include "envoy/admin/v3/config_dump.pb.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
@@ -11,7 +12,6 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 
-#include <google/protobuf/util/field_mask_util.h>
 #include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
@@ -23,7 +23,6 @@ namespace {
 
 namespace admin = envoy::admin::v3;
 using google::protobuf::Message;
-using google::protobuf::util::FieldMaskUtil;
 
 constexpr std::string_view redacted = "[redacted]";
 
@@ -223,17 +222,6 @@ admin::SecretsConfigDump secrets_dump(const ConfigStore& store, const Regex* nam
   return dump;
 }
 
-/// False when a path of the mask names no field of this section.
-bool trim(Message& message, const std::string& mask_text) {
-  google::protobuf::FieldMask mask;
-  FieldMaskUtil::FromString(mask_text, &mask);
-  const bool valid = std::all_of(mask.paths().begin(), mask.paths().end(), [&](const std::string& path) {
-    return FieldMaskUtil::GetFieldDescriptors(message.GetDescriptor(), path, nullptr);
-  });
-  if (valid) FieldMaskUtil::TrimMessage(mask, &message);
-  return valid;
-}
-
 using Sections = std::vector<std::unique_ptr<Message>>;
 
 Sections sections(const Process& process, const Regex* names, bool endpoints) {
@@ -262,7 +250,7 @@ AdminResponse dump_resource(const Sections& all, const std::string& resource, st
       const Message& element = section->GetReflection()->GetRepeatedMessage(*section, field, i);
       std::unique_ptr<Message> copy(element.New());
       copy->CopyFrom(element);
-      if (mask && !trim(*copy, std::string(*mask)))
+      if (mask && !trim(*copy, *mask))
         return AdminResponse::error(400, "FieldMask " + std::string(*mask) + " could not be successfully used.\n");
       dump.add_configs()->PackFrom(*copy);
     }
@@ -285,9 +273,12 @@ AdminResponse config_dump(const Process& process, const Query& query) {
   if (resource && !resource->empty()) return dump_resource(all, std::string(*resource), mask);
   admin::ConfigDump dump;
   for (const auto& section : all) {
-    if (mask && !mask->empty() && !trim(*section, std::string(*mask))) continue;
+    if (mask && !mask->empty() && !trim(*section, *mask)) continue;
     dump.add_configs()->PackFrom(*section);
   }
+  if (dump.configs().empty())
+    return AdminResponse::error(
+        400, "FieldMask " + std::string(mask.value_or("")) + " could not be successfully applied to any configs.\n");
   return AdminResponse::json(to_json(dump));
 }
 

@@ -68,6 +68,10 @@ class Process {
   virtual TagExtractor& tags() = 0;
   virtual Task<ClusterEndpointTotals> endpoint_stats() = 0;
   virtual void drain_listeners(const DrainRequest& request) = 0;
+  /// POST /healthcheck/fail and /ok: DRAINING, and connections end after what is under way, until it is taken back.
+  virtual void fail_health_check(bool failing) = 0;
+  /// Counters and histograms count from `now` on.
+  virtual void reset_counters(const StatSnapshot& now) = 0;
   virtual void reopen_logs() = 0;
   virtual void quit() = 0;
 };

@@ -17,7 +17,7 @@ std::string read(const Query& query, StatQuery& into) {
     options.set_log_errors(false);
     options.set_encoding(re2::RE2::Options::EncodingLatin1);
     auto regex = std::make_shared<re2::RE2>(re2::StringPiece(pattern->data(), pattern->size()), options);
-    if (!regex->ok()) return "Invalid regex: \"" + regex->error() + "\"\n";
+    if (!regex->ok()) return "Invalid re2 regex: " + regex->error() + "\n";
     into.filter = [regex = std::move(regex), invert = query.has("invert_filter")](std::string_view name) {
       return re2::RE2::PartialMatch(re2::StringPiece(name.data(), name.size()), *regex) != invert;
     };

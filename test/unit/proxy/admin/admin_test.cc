@@ -1,0 +1,192 @@
+#include "proxy/admin/admin.h"
+#include "config/bootstrap/bootstrap.h"
+#include "config/bootstrap/command_line.h"
+#include "proxy/admin/field_mask.h"
+#include "proxy/base/log.h"
+#include "proxy/stats/stat_snapshot.h"
+#include "proxy/stats/tag_extractor.h"
+#include "test/support/fake_clock.h"
+#include "test/support/test_worker.h"
+#include "test/unit/config/xds/fakes.h"
+
+#include "envoy/admin/v3/config_dump.pb.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
+
+#include <catch2/catch.hpp>
+
+using namespace clew;
+
+namespace {
+
+class FakeProcess final : public Process {
+ public:
+  FakeProcess() {
+    envoy::config::cluster::v3::Cluster cluster;
+    cluster.set_name("backend");
+    cluster.set_alt_stat_name("backend;");
+    REQUIRE(store.add_static_cluster(cluster).empty());
+    store.start();
+    bootstrap_.runtime_layers = {{"global config", {{"a.key", "1"}}}, {"admin", {}}};
+  }
+
+  ServerState state() const override { return failing ? ServerState::draining : ServerState::live; }
+  Duration uptime() const override { return std::chrono::seconds(5); }
+  WallTime started() const override { return {}; }
+  WallTime now() const override { return {}; }
+  std::string version() const override { return "x"; }
+  unsigned concurrency() const override { return 2; }
+  const CommandLine& command_line() const override { return line_; }
+  const Bootstrap& bootstrap() const override { return bootstrap_; }
+  const ConfigStore& config() const override { return store; }
+  Task<StatSnapshot> stats() override {
+    StatSnapshot now;
+    now.counter("requests", requests);
+    now.gauge("active", 3);
+    now.subtract(before);
+    co_return now;
+  }
+  TagExtractor& tags() override { return tags_; }
+  Task<ClusterEndpointTotals> endpoint_stats() override { co_return ClusterEndpointTotals(); }
+  void drain_listeners(const DrainRequest&) override {}
+  void fail_health_check(bool on) override { failing = on; }
+  void reset_counters(const StatSnapshot& now) override { before.merge(now); }
+  void reopen_logs() override {}
+  void quit() override {}
+
+  FakeClock clock;
+  test::FakeFilters filters;
+  ConfigStore store{
+      filters,
+      clock,
+      {[](const auto&) {}, [](const auto&) {}, [](const auto&) {}, [](const auto&) {}, [](const auto&) {}}};
+  bool failing = false;
+  std::uint64_t requests = 7;
+  StatSnapshot before;
+
+ private:
+  CommandLine line_;
+  Bootstrap bootstrap_;
+  TagExtractor tags_;
+};
+
+struct Kit {
+  TestWorker test;
+  FakeProcess process;
+  Admin admin{process};
+  AdminResponse ask(const std::string& method, const std::string& target) {
+    return test.run(admin.handle(method, target));
+  }
+  AdminResponse get(const std::string& target) { return ask("GET", target); }
+  AdminResponse post(const std::string& target) { return ask("POST", target); }
+};
+
+bool has(const AdminResponse& response, std::string_view text) { return response.body.find(text) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("admin: what changes something wants a POST, what is not there is said with what is") {
+  Kit kit;
+  for (const char* page : {"/logging", "/drain_listeners", "/quitquitquit", "/healthcheck/fail", "/reset_counters"}) {
+    const AdminResponse refused = kit.get(page);
+    CHECK(refused.status == 405);
+    CHECK(refused.body == "Method GET not allowed, POST required.");
+  }
+  CHECK(kit.get("/nothing").status == 404);
+  CHECK(has(kit.get("/nothing"), "/config_dump"));
+}
+
+TEST_CASE("admin: levels of the log") {
+  Kit kit;
+  const LogLevel http = log::http.level(), pool = log::pool.level();
+  for (const auto& [query, problem] :
+       std::vector<std::pair<std::string, std::string>>{{"level=loud", "unknown logger level"},
+                                                        {"nonsense=debug", "unknown logger name"},
+                                                        {"http=loud", "unknown logger level"},
+                                                        {"http=debug&pool=debug", "invalid number of parameters"},
+                                                        {"paths=http", "empty logger name or empty logger level"},
+                                                        {"paths=http:", "empty logger name or empty logger level"},
+                                                        {"paths=:debug", "empty logger name or empty logger level"},
+                                                        {"paths=http:debug,nonsense:info", "unknown logger name"},
+                                                        {"paths=http:debug,pool:loud", "unknown logger level"}}) {
+    const AdminResponse refused = kit.post("/logging?" + query);
+    CHECK(refused.status == 400);
+    CHECK(has(refused, "error: " + problem + "\n\nusage: "));
+    CHECK(log::http.level() == http);  // not even the part before the wrong one
+  }
+  CHECK(has(kit.post("/logging?paths=http:debug,pool:error"), "  http: debug\n"));
+  CHECK(log::pool.level() == LogLevel::error);
+  CHECK(has(kit.post("/logging?http=critical"), "  http: critical\n"));
+  log::http.set_level(http);
+  log::pool.set_level(pool);
+  CHECK(kit.post("/logging").body.starts_with("active loggers:\n  admin: "));
+}
+
+TEST_CASE("admin: masks of the configuration, inside an Any too") {
+  Kit kit;
+  CHECK(kit.get("/config_dump?mask=nonsense").status == 400);
+  CHECK(kit.get("/config_dump?resource=nonsense").status == 404);
+  CHECK(kit.get("/config_dump?resource=version_info").status == 400);
+  CHECK(kit.get("/config_dump?resource=static_clusters&mask=nonsense").status == 400);
+  CHECK(kit.get("/config_dump?resource=static_clusters&mask=cluster.nonsense").status == 400);
+  CHECK(kit.get("/config_dump?resource=static_clusters&mask=last_updated.seconds.deeper").status == 400);
+  CHECK(kit.get("/config_dump?name_regex=(").status == 400);
+  const AdminResponse names = kit.get("/config_dump?resource=static_clusters&mask=cluster.name");
+  CHECK(names.status == 200);
+  CHECK(has(names, "\"name\": \"backend\""));
+  CHECK_FALSE(has(names, "alt_stat_name"));
+  CHECK_FALSE(has(names, "last_updated"));
+  const AdminResponse section = kit.get("/config_dump?mask=static_clusters,dynamic_active_clusters");
+  CHECK(has(section, "backend;"));
+  CHECK_FALSE(has(section, "BootstrapConfigDump"));
+}
+
+TEST_CASE("admin: a mask keeps what it names") {
+  envoy::admin::v3::ClustersConfigDump dump;
+  dump.set_version_info("1");
+  dump.add_static_clusters()->mutable_last_updated()->set_seconds(1);
+  auto copy = dump;
+  CHECK(trim(copy, "version_info"));
+  CHECK(copy.static_clusters_size() == 0);
+  CHECK(copy.version_info() == "1");
+  copy = dump;
+  CHECK_FALSE(trim(copy, "static_clusters.last_updated"));  // repeated: whole or not at all
+  CHECK_FALSE(trim(copy, "version_info,nothing"));
+  CHECK(trim(copy, ",,"));
+  CHECK(copy.version_info().empty());
+}
+
+TEST_CASE("admin: counters begin again, gauges stay") {
+  Kit kit;
+  CHECK(has(kit.get("/stats"), "requests: 7\n"));
+  CHECK(kit.post("/reset_counters").body == "OK\n");
+  CHECK(has(kit.get("/stats"), "requests: 0\n"));
+  kit.process.requests = 9;
+  CHECK(has(kit.get("/stats"), "requests: 2\n"));
+  CHECK(has(kit.get("/stats"), "active: 3\n"));
+  CHECK(kit.post("/reset_counters").status == 200);
+  kit.process.requests = 10;
+  CHECK(has(kit.get("/stats"), "requests: 1\n"));
+}
+
+TEST_CASE("admin: a failing health check is no readiness") {
+  Kit kit;
+  CHECK(kit.get("/ready").body == "LIVE\n");
+  CHECK(kit.post("/healthcheck/fail").body == "OK\n");
+  CHECK(kit.get("/ready").status == 503);
+  CHECK(kit.get("/ready").body == "DRAINING\n");
+  CHECK(kit.post("/healthcheck/ok").body == "OK\n");
+  CHECK(kit.get("/ready").status == 200);
+}
+
+TEST_CASE("admin: small pages") {
+  Kit kit;
+  CHECK(kit.get("/init_dump").body == "{}\n");
+  CHECK(kit.get("/contention").status == 200);
+  const AdminResponse runtime = kit.get("/runtime");
+  CHECK(has(runtime, "\"global config\",\n  \"admin\"\n ]"));
+  CHECK(has(runtime, "\"final_value\": \"1\""));
+  CHECK(kit.get("/stats?filter=(").status == 400);
+  CHECK(kit.get("/stats?format=xml").status == 400);
+  CHECK(kit.get("/stats?type=foo").status == 400);
+  CHECK(kit.get("/stats?histogram_buckets=foo").status == 400);
+}
