@@ -104,6 +104,159 @@ def test_istioctl_proxy_config(mesh):
 
 
 @both_proxies
+def test_istioctl_proxy_config_in_full(mesh):
+    """Each kind as JSON, and what `all` and `ecds` make of the dump."""
+    client, _ = two(mesh)
+    dump = mesh.dir / "dump-eds.json"
+    dump.write_text(client.admin("/config_dump?include_eds=true"))
+    for kind in ("clusters", "listeners", "routes", "secret", "bootstrap"):
+        parsed = json.loads(mesh.istioctl("proxy-config", kind, "--file", str(dump), "-o", "json"))
+        assert parsed, kind
+        if kind == "clusters":
+            cluster = next(c for c in parsed if c["name"] == "outbound|9000||server.default.svc.cluster.local")
+            mesh.compare("a cluster as istiod sent it", {k: v for k, v in cluster.items() if k not in ("filters", "transportSocketMatches")})
+        if kind == "listeners":
+            assert {"virtualInbound", "virtualOutbound"} <= {l["name"] for l in parsed}
+        if kind == "routes":
+            names = {r["name"] for r in parsed if "name" in r}
+            assert {"8080", "server.default.svc.cluster.local:9090"} <= names
+    everything = mesh.istioctl("proxy-config", "all", "--file", str(dump))
+    for part in ("server.default.svc.cluster.local", "virtualOutbound", "ROOTCA"):
+        assert part in everything
+    mesh.compare("no extension configs", "EcdsConfigDump" in client.admin("/config_dump?include_eds=true"))
+
+
+def test_istioctl_proxy_status(mesh):
+    """Stock istioctl compares what istiod holds for this proxy with the proxy's own dump."""
+    client, _ = two(mesh)
+    mesh.kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "istio-system"}})
+    istiod = ["--xds-address", "localhost:15012", "--insecure"]  # as from outside the cluster: no kubelet forwards ports here
+    dump = mesh.dir / "dump.json"
+
+    def status():
+        dump.write_text(client.admin("/config_dump"))
+        return mesh.istioctl("proxy-status", "client.default", "--file", str(dump), *istiod)
+    text = mesh.until("nothing under way", lambda: (text := status()).count("Match") == 3 and text)
+    assert [line.split(" (")[0] for line in text.splitlines()] == ["Clusters Match", "Listeners Match", "Routes Match"]
+    changed = dump.read_text().replace('"connect_timeout": "10s"', '"connect_timeout": "11s"')
+    dump.write_text(changed)
+    assert "Clusters Don't Match" in mesh.istioctl("proxy-status", "client.default", "--file", str(dump), *istiod)
+    assert re.search(r"^client\.default +Kubernetes +\S+ +\S+ +4 \(CDS,LDS,EDS,RDS\)", mesh.istioctl("proxy-status", *istiod), re.M)
+
+
+# What people and scripts ask, and what they get when they ask wrongly: the words are compared where they are short.
+QUESTIONS = """
+    GET /ready
+    POST /ready
+    GET /config_dump?mask=nonsense
+    GET /config_dump?resource=nonsense
+    GET /config_dump?resource=version_info
+    GET /config_dump?resource=dynamic_warming_clusters
+    GET /clusters?filter=(
+    GET /stats?filter=(
+    GET /stats?type=foo
+    GET /stats?filter=server.live
+    POST /stats?filter=server.live
+    GET /init_dump
+    GET /init_dump?mask=listener
+    POST /healthcheck/fail
+    GET /ready
+    POST /healthcheck/ok
+    GET /ready
+    POST /reopen_logs
+    POST /reset_counters
+    GET /hot_restart_version
+    GET /logging
+    GET /quitquitquit
+    GET /drain_listeners
+    GET /reset_counters
+    GET /healthcheck/fail
+    """
+# Only the status, and the words up to the first blank line's end or the list of commands, which are each proxy's own.
+LONG = """
+    GET /nothing
+    GET /
+    GET /help
+    GET /config_dump?name_regex=(
+    GET /config_dump?resource=dynamic_listeners&mask=nonsense
+    GET /config_dump?resource=dynamic_active_clusters&mask=cluster.name
+    GET /stats?format=xml
+    GET /stats?histogram_buckets=foo
+    GET /stats?format=json&filter=server
+    GET /stats?format=prometheus&filter=server
+    GET /clusters?format=json
+    GET /listeners?format=json
+    GET /certs
+    GET /memory
+    GET /runtime
+    GET /server_info
+    GET /contention
+    POST /logging
+    POST /logging?level=loud
+    POST /logging?nonsense=debug
+    POST /logging?http=debug&admin=debug
+    POST /logging?paths=http
+    POST /logging?paths=nonsense:info
+    POST /logging?paths=http:warning,admin:warning
+    """
+
+
+@both_proxies
+def test_answers_and_refusals(mesh):
+    asked = mesh.pod("asked")
+    for number, line in enumerate(QUESTIONS.split("\n")[1:-1]):
+        status, text = asked.http_get(15000, line.split()[1], line.split()[0])
+        mesh.compare(f"{number}: {line.strip()}", (status, text.strip()))
+    for line in LONG.split("\n")[1:-1]:
+        method, path = line.split()
+        status, text = asked.http_get(15000, path, method)
+        mesh.compare(line.strip(), (status, text.split("\n")[0] if status == 400 and "logging" in path else ""))
+    mesh.remove(asked)
+
+
+@both_proxies
+def test_statistics_that_people_read(mesh):
+    client, _ = two(mesh)
+    client.get("http://server:8080/counted")
+    names = {line.split(":")[0] for line in client.admin("/stats").splitlines()}
+    wanted = {f"cluster_manager.{n}" for n in ("active_clusters", "warming_clusters", "cluster_added", "cluster_modified", "cluster_removed",
+                                               "cds.update_attempt", "cds.update_success", "cds.update_rejected", "cds.version_text")}
+    wanted |= {f"listener_manager.{n}" for n in ("listener_create_success", "listener_create_failure", "workers_started", "lds.version_text",
+                                                 "total_listeners_active", "total_listeners_warming", "lds.update_success")}
+    wanted |= {f"server.{n}" for n in ("state", "live", "uptime", "memory_allocated", "memory_heap_size", "concurrency", "total_connections",
+                                       "days_until_first_cert_expiring")}
+    wanted |= {f"cluster.xds-grpc;.{n}" for n in ("upstream_cx_active", "upstream_cx_connect_fail", "upstream_rq_total", "membership_healthy")}
+    assert names >= wanted, wanted - names
+    assert client.stat("server.days_until_first_cert_expiring") in (0, 1)  # a day's certificate, just issued
+    mesh.compare("no listener failed", client.stat("listener_manager.listener_create_failure"))
+
+
+@both_proxies
+def test_masks_and_shapes(mesh):
+    client, _ = two(mesh)
+    named = json.loads(client.admin("/config_dump?resource=dynamic_active_clusters&mask=cluster.name"))["configs"]
+    name = "outbound|9000||server.default.svc.cluster.local"
+    mesh.compare("a masked cluster", next(c for c in named if c["cluster"]["name"] == name))
+    text = client.admin("/config_dump?mask=bootstrap")
+    assert text.startswith('{\n "configs": [\n  {\n   "@type"')  # one space a level, as scripts have learned
+    only = json.loads(client.admin("/config_dump?name_regex=.*9000.*server.*&resource=dynamic_active_clusters"))["configs"]
+    assert [c["cluster"]["name"] for c in only] == [name]
+    for page, key in (("/certs", "certificates"), ("/runtime", "entries"), ("/memory", None), ("/listeners?format=json", "listener_statuses")):
+        value = json.loads(client.admin(page))
+        first = value[key] if key else value
+        first = sorted(first[0]) if isinstance(first, list) else sorted(first)
+        mesh.compare(f"keys of {page}", first)
+    mesh.compare("runtime's layers", json.loads(client.admin("/runtime"))["layers"])
+    certificate = json.loads(client.admin("/certs"))["certificates"][0]
+    mesh.compare("a certificate's keys", {k: sorted(v[0]) for k, v in certificate.items()})
+    host = next(h for c in json.loads(client.admin("/clusters?format=json"))["cluster_statuses"] if c["name"] == name
+                for h in c["host_statuses"])
+    mesh.compare("a host's keys", (sorted(host), [s["name"] for s in host["stats"]]))
+    mesh.compare("a cluster's lines", sorted({line.split("::", 1)[1].split("::")[-2] for line in client.admin("/clusters").splitlines()
+                                              if line.startswith(name)}))
+
+
+@both_proxies
 def test_quit(mesh):
     quitter = mesh.pod("quitter")
     assert quitter.http_get(15000, "/quitquitquit", "POST") == (200, "OK\n")
