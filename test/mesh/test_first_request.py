@@ -186,6 +186,7 @@ def test_permissive_takes_plain_clients(mesh):
     line = server.access_log.wait_for(path="/from-plain")
     assert (line.upstream_cluster, line.requested_server_name, line.response_flags) == ("inbound|8080||", "-", "-")
     mesh.compare("headers at the application", [n for n in r.app.headers.names() if not n.startswith("x-envoy-peer-metadata")])
+    mesh.compare("headers to the client", sorted(n for n in r.headers.names() if not n.startswith("x-envoy-peer-metadata")))
 
 
 @both_proxies

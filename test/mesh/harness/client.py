@@ -101,8 +101,8 @@ class Connection:
         response.seconds = time.monotonic() - began
         return response
 
-    def read_response(self, head=False):
-        """The next final response; interim ones are passed over."""
+    def read_response(self, head=False, interim=False):
+        """The next final response; interim ones are passed over, or with `interim` count as well."""
         while True:
             while b"\r\n\r\n" not in self._buffer:
                 self._more()
@@ -112,9 +112,9 @@ class Connection:
             if not version.startswith("HTTP/1."):
                 raise AssertionError(f"not an HTTP/1 response: {first!r}")
             headers = Headers((n, v.strip()) for n, v in (line.split(":", 1) for line in rest))
-            if status == "101" or not status.startswith("1"):
+            if interim or status == "101" or not status.startswith("1"):
                 break
-        body = b"" if head or status in ("101", "204", "304") else self._body(headers)
+        body = b"" if head or status[0] == "1" or status in ("204", "304") else self._body(headers)
         return Response(int(status), reason[0] if reason else "", headers, body)
 
     def read_to_end(self):
@@ -137,6 +137,19 @@ class Connection:
         except TimeoutError:
             return False
 
+    def heard_nothing(self, seconds):
+        """True when not a byte comes for so long."""
+        if self._buffer:
+            return False
+        self.sock.settimeout(seconds)
+        try:
+            self._more()
+        except TimeoutError:
+            return True
+        finally:
+            self.sock.settimeout(20)
+        return False
+
     def _more(self):
         try:
             data = self.sock.recv(65536)
@@ -146,7 +159,8 @@ class Connection:
             raise Closed(self._buffer, "end of stream")
         self._buffer += data
 
-    def _exactly(self, size):
+    def exactly(self, size):
+        """So many bytes."""
         while len(self._buffer) < size:
             self._more()
         data, self._buffer = self._buffer[:size], self._buffer[size:]
@@ -162,13 +176,13 @@ class Connection:
         if (headers.get("transfer-encoding") or "").lower() == "chunked":
             parts = []
             while size := int(self._line().split(b";")[0], 16):
-                parts.append(self._exactly(size))
+                parts.append(self.exactly(size))
                 self._line()
             while self._line():
                 pass
             return b"".join(parts)
         if "content-length" in headers:
-            return self._exactly(int(headers["content-length"]))
+            return self.exactly(int(headers["content-length"]))
         return self.read_to_end()
 
 

@@ -30,7 +30,7 @@ class PodSpec:
     namespace: str
     service: str  # pods of one service share it; "" for none
     account: str
-    ports: dict  # name → number; the name's first part is the protocol: http, grpc, tcp, auto
+    ports: dict  # name → number; the name says the protocol: README.md
     proxy: str  # clew, envoy, or a path
     sidecar: bool
     version: str

@@ -85,6 +85,11 @@ class Pod:
         if self.spec.wait:
             self.wait_ready()
 
+    def add_host(self, name, ip):
+        """A line in the container's /etc/hosts, which its resolvers read."""
+        with open(self.dir / "files/etc/hosts", "a") as hosts:
+            hosts.write(f"{ip} {name}\n")
+
     def stop_sidecar(self):
         """Kills agent and proxy at once; the pod, its rules and its application stay."""
         self.agent.stop()
@@ -352,10 +357,11 @@ def _user(container):
 
 
 def _app_protocol(port_name):
-    kind = port_name.split("-")[0]
-    if port_name.endswith("server-first"):
-        return "server-first"
-    return "http" if kind in ("http", "auto") else "tcp"
+    """What the application speaks: what the port's name says to Istio, or what its end says, when the two are to differ."""
+    end = port_name.removeprefix("tcp-").removeprefix("auto-").removeprefix("http-")
+    if end in ("server-first", "closes-first", "grpc", "tls"):
+        return end
+    return {"http": "http", "auto": "http", "http2": "http2", "grpc": "grpc", "https": "tls"}.get(port_name.split("-")[0], "tcp")
 
 
 def _port_name(port_name):
