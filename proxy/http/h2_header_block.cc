@@ -22,6 +22,7 @@ int H2Session::begin_block(std::int32_t id, bool request) {
   H2Stream* stream = find(id);
   if (request && options_.server) {
     accounting_.stream_opened();
+    closed_.opened(id);
     stream = owner_.on_stream();
     if (!stream) {
       nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);

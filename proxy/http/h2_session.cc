@@ -49,8 +49,17 @@ struct H2Session::Callbacks {
     H2Session& s = self(user);
     if (nghttp2_session_get_outbound_queue_size(session) > max_control_queue + 3 * s.streams_.size())
       return s.flood("frames to send");
-    if (head->type != NGHTTP2_PRIORITY) return 0;  // nghttp2 reads over it and tells nobody else
-    return s.accounting_.priority() ? 0 : s.flood("priorities");
+    switch (head->type) {
+      case NGHTTP2_PRIORITY:  // nghttp2 reads over it and tells nobody else
+        if (head->stream_id == 0) return s.fail(Errc::http_bad_message, NGHTTP2_PROTOCOL_ERROR);
+        return s.accounting_.priority() ? 0 : s.flood("priorities");
+      case NGHTTP2_HEADERS:
+      case NGHTTP2_DATA:  // nghttp2 remembers no closed stream, and reads over these too
+        if (s.closed_.ended(head->stream_id)) return s.fail(Errc::http_bad_message, NGHTTP2_STREAM_CLOSED);
+        if (s.closed_.passed_over(head->stream_id)) return s.fail(Errc::http_bad_message, NGHTTP2_PROTOCOL_ERROR);
+        return 0;
+      default: return 0;
+    }
   }
 
   static int begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
@@ -99,6 +108,7 @@ struct H2Session::Callbacks {
         const H2Stream* stream = s.find(frame->hd.stream_id);
         const bool premature =
             !stream || (!stream->head_sent_ && s.now_ - stream->opened < H2Accounting::premature_age);
+        s.closed_.ended_by_peer(frame->hd.stream_id);
         if (s.options_.server && premature && !s.accounting_.premature_reset()) return s.flood("resets");
         return 0;
       }
@@ -302,8 +312,12 @@ Result<void> H2Session::feed(Buffer& bytes, TimePoint now) {
 
 int H2Session::flood(const char* what) {
   CLEW_LOG(http2, debug, "flood of {} after {} streams", what, streams_.size());
-  failed_ = Errc::http_flood;
-  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+  return fail(Errc::http_flood, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+int H2Session::fail(Errc cause, std::uint32_t code) {
+  failed_ = cause;
+  nghttp2_session_terminate_session(session_, code);
   return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
@@ -512,6 +526,7 @@ void H2Session::remove(H2Stream& stream) {
   streams_[stream.slot_]->slot_ = stream.slot_;
   streams_.pop_back();
   stream.closed = true;
+  if (stream.in_ended) closed_.ended_by_peer(stream.id);
 }
 
 void H2Session::close(H2Stream& stream, std::uint32_t code) {

@@ -7,6 +7,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/result.h"
 #include "proxy/http/h2_accounting.h"
+#include "proxy/http/h2_closed_streams.h"
 #include "proxy/http/message.h"
 
 #include <nghttp2/nghttp2.h>
@@ -171,6 +172,7 @@ class H2Session {
   void remove(H2Stream& stream);
   void close(H2Stream& stream, std::uint32_t code);
   int flood(const char* what);
+  int fail(Errc cause, std::uint32_t code);
   void finish_cookie();
 
   // the header block being decoded: blocks do not interleave on a connection
@@ -190,6 +192,7 @@ class H2Session {
   std::vector<H2Stream*> streams_;
   Buffer pending_;
   H2Accounting accounting_;
+  H2ClosedStreams closed_;
   TimePoint now_{};
   Errc failed_ = Errc::ok;
   bool goaway_received_ = false;

@@ -168,6 +168,45 @@ TEST_CASE("h2 session: a bad request costs its stream, not the connection", "[h2
   CHECK(side.streams.at(1)->note == "head / end\n");
 }
 
+TEST_CASE("h2 session: what a peer has ended stays ended", "[h2]") {
+  // RFC 9113 5.1, closed; 5.1.1; 6.3
+  struct Case {
+    const char* name;
+    std::string ends, then;
+    std::uint32_t code;
+  };
+  const Case c = GENERATE(
+      Case{"DATA after END_STREAM", get(1), frame(data, 0, 1, "x"), NGHTTP2_STREAM_CLOSED},
+      Case{"HEADERS after END_STREAM", get(1), get(1), NGHTTP2_STREAM_CLOSED},
+      Case{"DATA after RST_STREAM", post(1) + frame(rst_stream, 0, 1, number(8)), frame(data, 0, 1, "x"),
+           NGHTTP2_STREAM_CLOSED},
+      Case{"HEADERS after RST_STREAM", post(1) + frame(rst_stream, 0, 1, number(8)), get(1), NGHTTP2_STREAM_CLOSED},
+      Case{"HEADERS for a stream that was passed over", get(5), get(3), NGHTTP2_PROTOCOL_ERROR},
+      Case{"PRIORITY for no stream", get(1), frame(priority, 0, 0, std::string(5, '\1')), NGHTTP2_PROTOCOL_ERROR});
+  INFO(c.name);
+  Side side(server_options());
+  Response response(204);
+  REQUIRE(side.feed(hello() + c.ends) == Errc::ok);
+  NotedStream& stream = *side.streams.at(0);
+  if (!stream.closed) CHECK(side.session.send_head(stream, response.head, true));
+  side.send();
+  CHECK(stream.closed);
+  CHECK(side.feed(c.then) == Errc::http_bad_message);
+  const auto last = of_type(side.frames(), goaway);
+  REQUIRE(last.size() == 1);
+  CHECK(last[0].code() == c.code);
+}
+
+TEST_CASE("h2 session: a peer that has not seen our reset yet may go on", "[h2]") {
+  Side side(server_options());
+  REQUIRE(side.feed(hello() + post(1)) == Errc::ok);
+  side.session.reset(*side.streams.at(0), H2Code::no_error);
+  side.send();
+  CHECK(side.feed(frame(data, 0, 1, "late") + frame(headers, end_headers | end_stream, 1, block({{"late", "1"}})) +
+                  frame(window_update, 0, 1, number(1)) + frame(rst_stream, 0, 1, number(0)) + get(3)) == Errc::ok);
+  CHECK(side.streams.at(1)->note == "head / end\n");
+}
+
 TEST_CASE("h2 session: more or less body than content-length says is no end", "[h2]") {
   Side side(server_options());
   const std::string body = GENERATE("ab", "abcd");
