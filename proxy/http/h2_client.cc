@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t high_water = 64 * 1024;  // of body that waits for the peer's window
 constexpr std::size_t low_water = 16 * 1024;
+constexpr std::size_t max_early_heads = 16;  // interim ones, that nobody has read yet
 /// What the transport's end means to an exchange.
 Errc cause_of(Errc end) {
   switch (end) {
@@ -288,6 +289,7 @@ void H2Exchange::on_head(const H2Head& head) {
     delivered_ = true;
   } else {
     early_.back().head = head;
+    if (early_.size() > max_early_heads) return reset(Errc::upstream_protocol_error);
   }
   wake();
 }

@@ -1,5 +1,5 @@
-// What a closed stream's peer may still say (RFC 9113 5.1, 5.1.1): a stream that we reset may go on for a while, one
-// that the peer itself ended, or passed over, may not. Judged frame by frame; no I/O, no clock.
+// Whether a head may still come for a closed stream (RFC 9113 5.1, 5.1.1): for one that we reset it may be under way,
+// for one that the peer itself ended, or passed over, it may not. No I/O, no clock.
 #pragma once
 
 #include <algorithm>

@@ -60,7 +60,9 @@ int H2Session::add_field(std::string_view name, std::string_view value) {
   value = arena.copy(trim(value));
   if (crumb) block_.crumbs.push_back(value);
   if (crumb && block_.crumbs.size() > 1) return 0;
-  if (!block_.trailers) {
+  if (block_.trailers) {
+    if (id == HeaderId::host || id == HeaderId::content_length) return 0;  // too late to say: RFC 9110 6.5.1
+  } else {
     if (id == HeaderId::host) {
       block_.host = value;
       return 0;

@@ -49,6 +49,7 @@ class ServerStream final : public H2Stream, public ResponseWriter {
   static constexpr std::size_t high_water = 64 * 1024;
   static constexpr std::size_t low_water = 16 * 1024;
 
+  void refuse(std::string_view why);
   bool gone() const { return closed || error != Errc::ok; }
   Errc cause() const { return error == Errc::ok ? Errc::http_stream_reset : error; }
   Task<Result<void>> pull(Body& body);
@@ -146,6 +147,8 @@ void ServerStream::on_head(const H2Head& head) {
   }
   if (const auto expect = request.headers.get(HeaderId::expect))
     request.expect_continue = equals_ignore_case(*expect, "100-continue");
+  if (head.authority.find('@') != std::string_view::npos)  // RFC 9113 8.3.1
+    return refuse("http2.violation.of.messaging.rule");
   using Underscores = HttpConnectionManager::Underscores;
   if (server_.hcm.headers_with_underscores != Underscores::allow) {
     const auto underscored = [](const HeaderMap::Field& field) {
@@ -153,13 +156,16 @@ void ServerStream::on_head(const H2Head& head) {
     };
     const std::size_t before = request.headers.size();
     request.headers.remove_if(underscored);
-    if (server_.hcm.headers_with_underscores == Underscores::reject_request && request.headers.size() != before) {
-      error = Errc::http_bad_message;
-      refusal = "http2.unexpected_underscore";
-      return server_.refuse(*this);
-    }
+    if (server_.hcm.headers_with_underscores == Underscores::reject_request && request.headers.size() != before)
+      return refuse("http2.unexpected_underscore");
   }
   server_.head_done(*this);
+}
+
+void ServerStream::refuse(std::string_view why) {
+  error = Errc::http_bad_message;
+  refusal = why;
+  server_.refuse(*this);
 }
 
 void ServerStream::on_closed() {

@@ -53,8 +53,7 @@ struct H2Session::Callbacks {
       case NGHTTP2_PRIORITY:  // nghttp2 reads over it and tells nobody else
         if (head->stream_id == 0) return s.fail(Errc::http_bad_message, NGHTTP2_PROTOCOL_ERROR);
         return s.accounting_.priority() ? 0 : s.flood("priorities");
-      case NGHTTP2_HEADERS:
-      case NGHTTP2_DATA:  // nghttp2 remembers no closed stream, and reads over these too
+      case NGHTTP2_HEADERS:  // nghttp2 remembers no closed stream, and reads over these too
         if (s.closed_.ended(head->stream_id)) return s.fail(Errc::http_bad_message, NGHTTP2_STREAM_CLOSED);
         if (s.closed_.passed_over(head->stream_id)) return s.fail(Errc::http_bad_message, NGHTTP2_PROTOCOL_ERROR);
         return 0;

@@ -201,6 +201,18 @@ TEST_CASE("h2 client: an answer that nobody reads stops at the window", "[h2]") 
   CHECK(f.read_all(exchange.body()).size() == 1024 * 1024);
 }
 
+TEST_CASE("h2 client: interim heads that nobody has read yet have a bound", "[h2]") {
+  Fixture f;
+  ClientExchange& exchange = f.get();
+  f.hand->settle();
+  Response hints(103), response;
+  for (int i = 0; i < 100; ++i) REQUIRE(f.peer_session().send_head(f.peer(0), hints.head, false).has_value());
+  f.hand->settle();
+  CHECK(f.peer(0).error == Errc::http_stream_reset);
+  for (int i = 0; i < 17; ++i) REQUIRE(f.t.run(exchange.read_head(response.head)).has_value());
+  CHECK(f.t.run(exchange.read_head(response.head)).error().code == Errc::upstream_protocol_error);
+}
+
 TEST_CASE("h2 client: what ended an exchange says whether it may be tried again", "[h2]") {
   Fixture f;
   ClientExchange& first = f.get();

@@ -422,6 +422,7 @@ TEST_CASE("h2 server: refused heads are logged and cost nobody else", "[h2]") {
     for (int i = 0; i < 101; ++i) request.head.headers.add("x-" + std::to_string(i), "1");
   }
   SECTION("an underscore") { request.head.headers.add("x_y", "1"); }
+  SECTION("somebody in the authority") { request.head.authority = "user@a.test"; }
   NotedStream& stream = f.hand->request(request.head, true);
   f.hand->settle();
   f.hand->settle();
