@@ -108,6 +108,7 @@ class Http1Connection final : public ClientConnection {
 
 Http1Options client_options(const UpstreamHttpOptions& options) {
   Http1Options out;
+  out.max_head_bytes = 80 * 1024;  // Envoy's default for answers
   out.preserve_case = options.preserve_header_case;
   return out;
 }

@@ -12,6 +12,8 @@ namespace clew {
 namespace {
 
 constexpr std::size_t max_extension_bytes = 4096;  // of chunk extensions in one message
+constexpr std::size_t max_connection_options = 9;
+constexpr std::size_t copy_below = 512;  // smaller pieces are copied: a slice pins its whole slab
 
 /// Calls f for each element of a comma-separated list; stops at false.
 template <class F>
@@ -81,7 +83,12 @@ struct Http1Decoder::Callbacks {
   static int on_body(llhttp_t* parser, const char* at, std::size_t n) {
     Http1Decoder& d = self(parser);
     d.input_->consume(static_cast<std::size_t>(at - d.mark_));
-    d.into_->append(*d.input_, n);  // the slab stays: `into` refers to it now
+    if (n < copy_below && !d.into_->empty()) {
+      d.into_->append(std::string_view(at, n));
+      d.input_->consume(n);
+    } else {
+      d.into_->append(*d.input_, n);  // the slab stays: `into` refers to it now
+    }
     d.mark_ = at + n;
     d.produced_ += n;
     return 0;
@@ -249,11 +256,13 @@ bool Http1Decoder::field_done() {
 }
 
 /// Reads Connection and removes what it names, and everything else that belongs to this connection alone. False: it
-/// names a field that policies rely on.
+/// names a field that policies rely on, or more than anybody has a use for (Envoy's bound).
 bool Http1Decoder::connection_options() {
   Arena& arena = headers_->arena();
   const std::string_view list = headers_->get_all("connection").value_or("");
+  std::size_t options = 0;
   const bool sane = each_token(list, [&](std::string_view token) {
+    if (++options > max_connection_options && kind_ == Kind::request) return false;
     if (equals_ignore_case(token, "close"))
       close_ = true;
     else if (equals_ignore_case(token, "keep-alive"))
@@ -273,6 +282,9 @@ bool Http1Decoder::connection_options() {
     }
     return true;
   });
+  // An old client's way to say it.
+  if (const auto proxy = headers_->get(HeaderId::proxy_connection); proxy && equals_ignore_case(*proxy, "close"))
+    close_ = true;
   // Of TE only «trailers» has a meaning that outlives the hop.
   const std::string_view te = headers_->get_all("te").value_or("");
   const bool trailers = !each_token(te, [](std::string_view token) { return !equals_ignore_case(token, "trailers"); });

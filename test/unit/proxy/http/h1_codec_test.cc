@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -192,6 +193,7 @@ TEST_CASE("h1: heads that are refused") {
       {get + "Connection: X-Forwarded-For\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n", Errc::http_bad_message,
        "http1.connection_header_rejected"},
       {get + "Connection: close, :path\r\n\r\n", Errc::http_bad_message, "http1.connection_header_rejected"},
+      {get + "Connection: a,b,c,d,e,f,g,h,i,j\r\n\r\n", Errc::http_bad_message, "http1.connection_header_rejected"},
       {get + "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\n", Errc::http_bad_message,
        "http1.body_disallowed"},
   };
@@ -225,6 +227,7 @@ TEST_CASE("h1: heads that are understood") {
       {get + "Connection: X-A, keep-alive, te\r\nX-A: b\r\nKeep-Alive: 5\r\nTE: trailers, gzip\r\nProxy-Connection: "
              "x\r\n\r\n",
        "GET a / | te: trailers"},
+      {get + "Connection: a,b,c,d,e,f,g,h,i\r\na: b\r\nj: k\r\n\r\n", "GET a / | j: k"},
       {get + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n", "GET a /"},
       {get + "Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n\r\nraw", "GET a /"},
       {post + "Content-Length: 0003\r\n\r\nabc", "POST a / | content-length: 3"},
@@ -303,6 +306,30 @@ TEST_CASE("h1: request bodies end where they end") {
       CHECK(to_string(out.end) == to_string(c.end));
       CHECK(out.rest == c.rest);
     }
+  }
+}
+
+TEST_CASE("h1: small chunks do not pin large slabs") {
+  Arena arena;
+  RequestHead head(arena);
+  Http1Decoder decoder(Http1Decoder::Kind::request, {});
+  decoder.begin(head);
+  Buffer input, body;
+  input.append(chunked);
+  REQUIRE(decoder.read_head(input).has_value());
+  for (int i = 0; i < 1000; ++i) input.append("1\r\na\r\n");
+  REQUIRE(decoder.read_body(input, body, 100'000).value() == 1000);
+  std::array<iovec, 8> slices;
+  CHECK(body.peek(slices) <= 2);
+  CHECK(body.to_string() == std::string(1000, 'a'));
+}
+
+TEST_CASE("h1: a client may ask a proxy to close") {
+  for (const auto& [said, kept] :
+       {std::pair("close", false), std::pair("CLOSE", false), std::pair("keep-alive", true)}) {
+    CAPTURE(said);
+    const std::string bytes = "GET / HTTP/1.1\r\nHost: a\r\nProxy-Connection: " + std::string(said) + "\r\n\r\n";
+    CHECK(request(bytes).keep_alive == kept);
   }
 }
 
