@@ -167,7 +167,8 @@ Result<void> UpstreamCall::send_head() {
   return sent;
 }
 
-/// Interim heads go to the client, after which there is no other try.
+/// After an interim head there is no other try. The client sees it only where the configuration has it so, as with
+/// Envoy: one that asked to be told to go on was told by us.
 Task<std::optional<TryFailure>> UpstreamCall::read_response(ResponseWriter& writer) {
   ResponseHead& head = stream_->response;
   const std::shared_ptr<Attempt> attempt = attempt_;
@@ -178,15 +179,17 @@ Task<std::optional<TryFailure>> UpstreamCall::read_response(ResponseWriter& writ
     touch_idle();
     if (head.status >= 200 || head.upgraded) co_return std::nullopt;
     if (head.status == 101 || interim == max_interim_heads) co_return failed(Errc::upstream_protocol_error);
-    interim_delivered_ = true;
+    interim_came_ = true;
     retry_.disable();
     if (pump_) pump_->stop_keeping();
     stats().count_status(head.status);
-    const Result<void> informed = co_await writer.inform(head);
-    if (!informed) {
-      over_ = true;
-      abort(informed.error().code);
-      co_return failed(aborted_);
+    if (stream_->hcm.proxy_100_continue) {
+      const Result<void> informed = co_await writer.inform(head);
+      if (!informed) {
+        over_ = true;
+        abort(informed.error().code);
+        co_return failed(aborted_);
+      }
     }
     head.headers.clear();
   }

@@ -101,7 +101,7 @@ class UpstreamCall {
   bool over_ = false;        // aborted for good: no other try
   bool sent_ = false;        // a head of some try has left
   bool retrying_ = false;    // this is not the first try
-  bool head_delivered_ = false, interim_delivered_ = false, response_done_ = false;
+  bool head_delivered_ = false, interim_came_ = false, response_done_ = false;
   bool grpc_deferred_ = false;  // success is judged by the trailers
   bool idle_timed_out_ = false;
   bool alternative_timeout_status_ = false;  // 204 instead of 504, by a header

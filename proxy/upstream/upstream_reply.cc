@@ -51,7 +51,7 @@ bool grpc_success(const HeaderMap* headers) {
 }  // namespace
 
 bool UpstreamCall::may_retry() {
-  if (over_ || head_delivered_ || interim_delivered_ || (pump_ && !pump_->replayable())) return false;
+  if (over_ || head_delivered_ || interim_came_ || (pump_ && !pump_->replayable())) return false;
   if (!retry_.take()) {
     stats().upstream_rq_retry_limit_exceeded.add();
     stream_->info.flags.set(ResponseFlag::upstream_retry_limit_exceeded);

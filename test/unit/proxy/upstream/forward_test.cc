@@ -191,14 +191,16 @@ TEST_CASE("an answer before the request's end: the rest is not wanted, the conne
   REQUIRE(f.connector.peers.size() == 2);
 }
 
-TEST_CASE("interim heads go to the client") {
+TEST_CASE("interim heads go to the client where the configuration says so") {
   Fixture f;
   f.add_cluster("a", endpoints({1}));
   Request r(f);
+  r.hcm.proxy_100_continue = GENERATE(true, false);
   r.start();
   f.connector.peer(0).send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + ok_response);
   f.t.poll();
-  REQUIRE(r.writer.informed == std::vector<std::uint32_t>{100, 103});
+  REQUIRE(r.writer.informed ==
+          (r.hcm.proxy_100_continue ? std::vector<std::uint32_t>{100, 103} : std::vector<std::uint32_t>{}));
   REQUIRE(r.read().first == "hi");
   REQUIRE_FALSE(r.stream->response.headers.get("link"));
 }
