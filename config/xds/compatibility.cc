@@ -131,6 +131,7 @@ std::string compatibility_markdown() {
     out += fmt::format("\n## {}\n", section.title);
     for (const auto& message : section.messages) append_message(message, out);
   }
+  out += http_differences();
   out += redirect_rules;
   return out;
 }

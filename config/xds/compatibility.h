@@ -2,9 +2,12 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace clew {
 
 std::string compatibility_markdown();
+/// Its part about what no field says.
+std::string_view http_differences();
 
 }  // namespace clew
