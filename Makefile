@@ -32,7 +32,7 @@ demo: setup-root build peers ## a request through two sidecars under a stock ist
 	@$(PYTHON) test/mesh/demo.py
 
 test: setup-root ## everything: release build with every ring, then unit and in-process rings under sanitizers
-	@$(MAKE) --no-print-directory unit gates mesh bench-smoke asan-unit
+	@$(MAKE) --no-print-directory unit gates mesh attacks bench-smoke asan-unit
 	$(call say,all rings passed)
 
 build: setup ## the release binary, build/clew
@@ -52,9 +52,14 @@ mesh: setup-root build peers ## the mesh ring: stock istiod and pilot-agent, rea
 	$(call say,mesh ring)
 	@$(PYTHON) -m pytest -q test/mesh
 
+attacks: setup-root build peers ## raw bytes against clew, Envoy beside it; h2spec (CLEW_SCALE=full: for hours)
+	$(call say,attack ring)
+	@$(PYTHON) -m pytest -q test/attacks
+
 asan: setup-root asan-unit peers ## all rings under the address and undefined-behaviour sanitizers
 	$(call say,mesh ring under address and undefined-behaviour sanitizers)
 	@CLEW_BINARY=build/asan/clew $(PYTHON) -m pytest -q test/mesh
+	@CLEW_BINARY=build/asan/clew $(PYTHON) -m pytest -q test/attacks
 
 asan-unit: setup
 	$(call say,unit and in-process rings under address and undefined-behaviour sanitizers)
@@ -113,4 +118,4 @@ setup:
 setup-root:
 	@third_party/setup.sh root
 
-.PHONY: help demo test build unit gates mesh asan asan-unit tsan clang openssl fuzz bench bench-smoke fmt tidy clean peers setup setup-root
+.PHONY: help demo test build unit gates mesh attacks asan asan-unit tsan clang openssl fuzz bench bench-smoke fmt tidy clean peers setup setup-root

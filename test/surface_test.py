@@ -4,7 +4,8 @@
 surface.csv: part (of the requirement table), item, what it is, proof. A proof is «FILE::TEST», several joined with « + », or
 «later: WHY». A row without either, or with a test that is not there, fails.
 
-The same for limits.csv and the limits that SECURITY.md promises: each has a test, or says why it is «untested: WHY».
+The same for limits.csv and the limits that SECURITY.md promises: each has a test, or says why it is «untested: WHY»; and for
+attacks/rows.csv and the two tables of attacks.
 """
 
 import csv
@@ -86,6 +87,10 @@ def main():
     if len(rows) < 200:
         faults.append(f"only {len(rows)} rows are left")
     limits = read("limits.csv")
+    attacks = read("attacks/rows.csv")
+    faults += [f"attack {row['row']}: {why}" for row in attacks if (why := fault_of_proof(row["proof"], "open: "))]
+    if {row["row"] for row in attacks} != {f"A{i}" for i in range(1, 14)} | {f"B{i}" for i in range(1, 17)}:
+        faults.append("attacks/rows.csv has not the rows A1 to A13 and B1 to B16")
     faults += faults_of_limits(limits, promised_limits((ROOT / "SECURITY.md").read_text(encoding="utf-8")))
     for line in sorted(faults):
         print(line)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds the real peers that the mesh tests run: stock Istio, the Kubernetes API and Envoy.
+# Builds the real peers of the tests: stock Istio, the Kubernetes API, Envoy and h2spec.
 #
 #   build.sh [GROUP...]      builds what the cache lacks; instant when nothing does
 #   build.sh --path GROUP    prints where a group's programs are (or will be)
@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")"
 cache=${CLEW_CACHE:-$HOME/.cache/clew}/peers
-all=(istio kubernetes envoy)
+all=(istio kubernetes envoy h2spec)
 
 path_of() {
   local key
