@@ -67,6 +67,19 @@ void collect_membership(const Snapshot& snapshot, StatSink& sink) {
   });
 }
 
+void collect_circuit_breakers(const Snapshot& snapshot, SharedState& shared, StatSink& sink) {
+  snapshot.clusters.for_each([&](const std::string& name, const auto& entry) {
+    const CircuitBreakerThresholds& limits = entry->cluster->circuit_breakers;
+    const std::shared_ptr<ClusterShared> counted = shared.cluster(name);
+    const CircuitBreakers& now = counted->breakers;
+    const std::string prefix = cluster_stat_prefix(*entry->cluster) + ".circuit_breakers.default.";
+    sink.gauge(prefix + "cx_open", now.connections() >= limits.max_connections ? 1 : 0);
+    sink.gauge(prefix + "rq_pending_open", now.pending() >= limits.max_pending_requests ? 1 : 0);
+    sink.gauge(prefix + "rq_open", now.requests() >= limits.max_requests ? 1 : 0);
+    sink.gauge(prefix + "rq_retry_open", now.retries() >= now.max_retries(limits) ? 1 : 0);
+  });
+}
+
 std::string cluster_stat_prefix(const Cluster& cluster) {
   std::string prefix = "cluster." + (cluster.alt_stat_name.empty() ? cluster.name : cluster.alt_stat_name);
   std::replace(prefix.begin(), prefix.end(), ':', '_');

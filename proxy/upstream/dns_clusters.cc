@@ -158,7 +158,10 @@ void DnsClusters::answered(Watched& watched, std::size_t index, DnsAnswer answer
     if (const auto second = second_family(watched.cluster->dns_family)) return ask(watched, index, *second, true);
   }
   Watched::Name& name = watched.names[index];
-  if (answer.ok) {
+  // An answer without addresses empties a STRICT_DNS cluster; a LOGICAL_DNS one keeps the address that it has, as in
+  // Envoy.
+  const bool keeps = watched.cluster->type == Cluster::Type::logical_dns && answer.addresses.empty();
+  if (answer.ok && !keeps) {
     if (answer.addresses.size() > max_addresses) answer.addresses.resize(max_addresses);
     if (name.set(std::move(answer.addresses))) watched.changed = true;
     name.ttl = answer.ttl;

@@ -25,13 +25,11 @@ bool CircuitBreakers::take(Count& counter, std::uint32_t limit, bool beyond_limi
   return true;
 }
 
-bool CircuitBreakers::take_retry(const CircuitBreakerThresholds& limits, ResourceToken& token) {
-  std::uint32_t limit = limits.max_retries;
-  if (const auto& budget = limits.retry_budget) {
-    const double active = static_cast<double>(requests()) + pending();
-    limit = std::max(budget->min_concurrency, static_cast<std::uint32_t>(active * budget->percent / 100));
-  }
-  return take(retries_, limit, false, false, token);
+std::uint32_t CircuitBreakers::max_retries(const CircuitBreakerThresholds& limits) const {
+  const auto& budget = limits.retry_budget;
+  if (!budget) return limits.max_retries;
+  const double active = static_cast<double>(requests()) + pending();
+  return std::max(budget->min_concurrency, static_cast<std::uint32_t>(active * budget->percent / 100));
 }
 
 std::shared_ptr<EndpointShared> ClusterShared::endpoint(const Address& address) {

@@ -72,7 +72,11 @@ class CircuitBreakers {
   bool take_request(const CircuitBreakerThresholds& limits, ResourceToken& token) {
     return take(requests_, limits.max_requests, false, limits.retry_budget.has_value(), token);
   }
-  bool take_retry(const CircuitBreakerThresholds& limits, ResourceToken& token);
+  bool take_retry(const CircuitBreakerThresholds& limits, ResourceToken& token) {
+    return take(retries_, max_retries(limits), false, false, token);
+  }
+  /// By number, or by a budget's share of what is under way.
+  std::uint32_t max_retries(const CircuitBreakerThresholds& limits) const;
 
   std::uint32_t connections() const { return connections_.load(std::memory_order_relaxed); }
   std::uint32_t pending() const { return pending_.load(std::memory_order_relaxed); }

@@ -192,4 +192,19 @@ TEST_CASE("metrics under Envoy's names") {
   collect_membership(f.snapshot, membership);
   REQUIRE(membership.gauges.at("cluster.b.membership_total") == 3);
   REQUIRE(membership.gauges.at("cluster.b.membership_healthy") == 2);
+
+  f.add_cluster("c", endpoints({1}), [](Cluster& c) { c.circuit_breakers.max_requests = 1; });
+  const auto open = [&](const std::string& what) {
+    Sink breakers;
+    collect_circuit_breakers(f.snapshot, f.shared, breakers);
+    return breakers.gauges.at("cluster.c.circuit_breakers.default." + what);
+  };
+  REQUIRE(open("rq_open") == 0);
+  ResourceToken token;
+  auto& counted = f.clusters.find("c")->breakers();
+  REQUIRE(counted.take_request(f.clusters.find("c")->cluster()->circuit_breakers, token));
+  REQUIRE(open("rq_open") == 1);
+  REQUIRE(open("cx_open") == 0);
+  token.release();
+  REQUIRE(open("rq_open") == 0);
 }

@@ -98,6 +98,9 @@ TEST_CASE("dns: a LOGICAL_DNS cluster has one endpoint, which stays while it is 
   c.t.advance(6s);
   c.resolver.answer({"10.0.0.4", "10.0.0.3"});
   REQUIRE(c.now["c"] == Case::List{"10.0.0.4:443"});
+  c.t.advance(6s);
+  c.resolver.answer({});
+  REQUIRE(c.now["c"] == Case::List{"10.0.0.4:443"});
 }
 
 TEST_CASE("dns: a failure at first gives no endpoints, later it changes nothing; no such name empties") {
