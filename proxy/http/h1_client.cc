@@ -268,8 +268,13 @@ Result<std::size_t> Http1Exchange::try_read(Buffer& into, std::size_t max) {
     const Result<std::size_t> read = core_->fill();
     if (read) continue;
     if (read.error().code == Errc::would_block) return read;
-    // A reset is no orderly end, and only an orderly one ends a body that has no other.
-    if (read.error().code != Errc::eof) return fail(Errc::upstream_closed);
+    // A reset is no orderly end, and only an orderly one ends a body that has no other. One that has breaks the protocol
+    // by any end in its middle, as Envoy tells it.
+    if (read.error().code != Errc::eof) {
+      const auto framing = core_->decoder.framing();
+      const bool open = framing == Http1Decoder::Framing::until_close || framing == Http1Decoder::Framing::raw;
+      return fail(open ? Errc::upstream_closed : Errc::upstream_protocol_error);
+    }
     core_->decoder.end_of_input();
   }
 }

@@ -196,6 +196,11 @@ TEST_CASE("h1 client: how answers fail") {
   ClientKit kit;
   REQUIRE(kit.ask("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc", true) == Errc::ok);
   CHECK(kit.body() == Got{"abc", Errc::upstream_protocol_error});
+  ClientKit cut;
+  REQUIRE(cut.ask("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc") == Errc::ok);
+  CHECK(cut.body() == Got{"abc", Errc::would_block});
+  cut.upstream->inject_reset();
+  CHECK(cut.body() == Got{"", Errc::upstream_protocol_error});
   ClientKit chunked;
   REQUIRE(chunked.ask("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nZ\r\n") == Errc::ok);
   CHECK(chunked.body() == Got{"abc", Errc::upstream_protocol_error});
