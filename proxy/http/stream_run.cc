@@ -133,6 +133,7 @@ void StreamRun::route() {
   s.cluster = nullptr;
   if (!s.route_table)
     s.route_table = s.hcm.inline_routes ? s.hcm.inline_routes : s.snapshot->routes.get(s.hcm.rds_name);
+  if (!s.route_table) s.route_table = s.connection.last_routes;
   s.info.route_name.clear();
   s.info.virtual_host_name.clear();
   if (!s.route_table) return;

@@ -169,6 +169,7 @@ Task<void> ListenerSet::prepare_and_serve(Connection& connection, std::unique_pt
   }
   connection.info.chain = *chain;
   connection.info.listener = connection.active->listener;
+  keep_routes(connection, connection.active->retired_after);
   connection.counted = true;
   stats.downstream_pre_cx_active.sub();
   stats.downstream_cx_active.add();

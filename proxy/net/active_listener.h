@@ -57,6 +57,7 @@ struct ListenerSet::Active {
   std::optional<FilterChainMatcher> matcher;  // made when the first connection needs it
   std::vector<std::shared_ptr<AcceptSocket>> sockets;
   std::list<Connection*> connections;
+  SnapshotPtr retired_after;  // the last one that had it; null while it is in service
   ListenerStats stats;
 };
 

@@ -55,6 +55,9 @@ struct ConnectionInfo {
   std::string transport_protocol = "raw_buffer";  // «tls» when a ClientHello was seen
   std::shared_ptr<const Listener> listener;
   std::shared_ptr<const FilterChain> chain;
+  /// The routes that the chain had when its listener went: its last requests find their way when nobody refers to the
+  /// table any more. Null before.
+  std::shared_ptr<const RouteTable> last_routes;
   const TlsInfo* tls = nullptr;  // of the downstream transport; null: plain text
   TimePoint start{};
   WallTime start_wall{};

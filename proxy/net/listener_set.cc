@@ -54,6 +54,7 @@ void ListenerSet::update(const Update& update) {
   }
   std::erase_if(retired_, [](const auto& active) { return active.expired(); });
   index_addresses();
+  before_ = update.snapshot;
 }
 
 void ListenerSet::apply(const std::string& name, const std::shared_ptr<const Listener>& listener) {
@@ -121,6 +122,7 @@ void ListenerSet::close_sockets(const ActivePtr& active) {
 }
 
 void ListenerSet::retire(const ActivePtr& active) {
+  active->retired_after = before_;
   close_sockets(active);
   for (Connection* connection : active->connections) drain(*connection);
   retired_.push_back(active);
@@ -180,7 +182,16 @@ void ListenerSet::drain(Connection& connection) {
   if (connection.deadline) return;
   connection.deadline = std::make_unique<Timer>(worker_.timers(), [&connection] { connection.close(Errc::canceled); });
   connection.deadline->arm(options_.drain_time);
+  keep_routes(connection, before_);
   connection.drain.start();
+}
+
+/// For the requests that still come on a connection whose chain is gone.
+void ListenerSet::keep_routes(Connection& connection, const SnapshotPtr& snapshot) {
+  if (!connection.info.chain || !snapshot) return;
+  using Manager = std::shared_ptr<const HttpConnectionManager>;
+  const auto* manager = std::get_if<Manager>(&connection.info.chain->terminal);
+  if (manager && !(*manager)->inline_routes) connection.info.last_routes = snapshot->routes.get((*manager)->rds_name);
 }
 
 Task<void> ListenerSet::close(Errc cause) {

@@ -118,6 +118,7 @@ class ListenerSet final : public StatSource {
   void tell_connections(bool inbound_only);
   /// A new connection of this listener is told to finish from its beginning.
   bool draining(const Listener& listener) const;
+  static void keep_routes(Connection& connection, const SnapshotPtr& snapshot);
 
   Worker& worker_;
   Options options_;
@@ -127,6 +128,7 @@ class ListenerSet final : public StatSource {
   std::vector<std::weak_ptr<Active>> retired_;  // still have connections
   TaskGroup tasks_, acceptors_;
   Counter created_, not_created_;  // listeners of this worker that could be opened, or not
+  SnapshotPtr before_;             // the worker's, until the update that is being applied
   bool first_update_ = true, stopped_all_ = false, stopped_inbound_ = false;
   bool draining_all_ = false, draining_inbound_ = false, unhealthy_ = false;
 };
