@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <csignal>
 #include <malloc.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <thread>
 #include <unistd.h>
@@ -100,6 +101,15 @@ void merge(ClusterEndpointTotals& into, const ClusterEndpointTotals& from) {
     for (const auto& [address, totals] : endpoints) into[cluster][address] += totals;
 }
 
+/// What the configuration allows, and not so many that nothing is left of the process's descriptors for upstreams, the
+/// admin interface and files: a quarter stays with them.
+std::int64_t connection_limit(std::uint64_t configured) {
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) == 0 && descriptors.rlim_cur != RLIM_INFINITY)
+    configured = std::min<std::uint64_t>(configured, descriptors.rlim_cur - descriptors.rlim_cur / 4);
+  return static_cast<std::int64_t>(std::min<std::uint64_t>(configured, INT64_MAX));
+}
+
 unsigned worker_count(const CommandLine& options) {
   const unsigned wanted = options.concurrency.value_or(std::thread::hardware_concurrency());
   return std::clamp(wanted, 1u, control_index);
@@ -112,8 +122,7 @@ App::App(CommandLine options, Bootstrap bootstrap)
       options_(std::move(options)),
       bootstrap_(std::move(bootstrap)),
       logs_({.flush_interval = options_.file_flush_interval, .flush_bytes = options_.file_flush_min_size}),
-      connections_(
-          static_cast<std::int64_t>(std::min<std::uint64_t>(bootstrap_.max_downstream_connections, INT64_MAX))),
+      connections_(connection_limit(bootstrap_.max_downstream_connections)),
       stat_filter_(stat_filter(bootstrap_.stats)),
       control_(control_index, clock_),
       control_clusters_(control_, connector_, upstreams_),
@@ -127,7 +136,12 @@ App::App(CommandLine options, Bootstrap bootstrap)
           control_, control_forwarder_,
           XdsSession::Options{bootstrap_.node.serialized, bootstrap_.ads ? bootstrap_.ads->cluster : ""},
           default_filter_registry(), [this](const auto& clusters) { dns_.watch(clusters); },
-          [this](Update update) { publish(update); }),
+          [this](Update update) { publish(update); },
+          [this](const std::string& path) {
+            std::string error;
+            logs_.open(path, &error);
+            return error;
+          }),
       admin_(control_, *this) {
   for (const auto& tag : bootstrap_.stats.tags)
     if (std::string problem = tags_.add({tag.name, tag.regex, tag.fixed_value}); !problem.empty())
@@ -159,7 +173,11 @@ std::string App::start() {
                                      options_.drain_time};
   for (unsigned i = 0; i < worker_count(options_); ++i) workers_.push_back(std::make_unique<WorkerRuntime>(i, shared));
   xds_.store().start();
-  for (auto& runtime : workers_) runtime->start();
+  workers_opening_ = workers_.size();
+  for (auto& runtime : workers_) {
+    runtime->worker().post([this] { control_.post([this] { --workers_opening_; }); });
+    runtime->start();
+  }
   workers_started_ = true;
   xds_.start();
   return {};
@@ -199,7 +217,7 @@ void App::quit() {
 
 Task<void> App::shut_down() {
   xds_.stop();
-  co_await admin_.finish(std::chrono::seconds(1));
+  co_await admin_.finish(std::chrono::milliseconds(250));
   control_clusters_.close(Errc::canceled);
   // One more turn of the loop lets what was closed come to its end.
   control_.post([this] { control_.stop(); });
@@ -212,7 +230,8 @@ void App::stop_workers() {
 
 ServerState App::state() const {
   if (unhealthy_) return ServerState::draining;
-  if (!workers_started_) return ServerState::pre_initializing;
+  if (!workers_started_ || workers_opening_ > 0 || (bootstrap_.ads && !config().clusters_ready()))
+    return ServerState::pre_initializing;
   if (bootstrap_.ads && !config().initialized()) return ServerState::initializing;
   return ServerState::live;
 }
@@ -271,6 +290,7 @@ Task<StatSnapshot> App::stats() {
   config().stats().collect(all);
   control_clusters_.collect(all);
   collect_membership(*config().snapshot(), all);
+  collect_circuit_breakers(*config().snapshot(), upstreams_, all);
   logs_.collect(all);
   for (const StatSnapshot& part : parts) all.merge(part);
   all.subtract(counted_before_);

@@ -85,6 +85,7 @@ class App final : public Process, private Watched {
   XdsSession xds_;
   AdminServer admin_;
   std::vector<std::unique_ptr<WorkerRuntime>> workers_;
+  std::size_t workers_opening_ = 0;  // have not yet taken the first snapshot, with its listeners
   bool workers_started_ = false, unhealthy_ = false, quitting_ = false;
   StatSnapshot counted_before_;  // what /reset_counters takes away
   std::set<std::string> bind_failures_;

@@ -27,6 +27,16 @@ bool resolves_by_dns(const Cluster& cluster) {
   return cluster.type == Cluster::Type::strict_dns || cluster.type == Cluster::Type::logical_dns;
 }
 
+/// A response that says two things of one name says nothing: Envoy refuses all of it, and so do we.
+std::string said_twice(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response) {
+  std::set<std::string_view> names;
+  for (const auto& resource : response.resources())
+    if (!names.insert(resource.name()).second) return resource.name() + ": is there twice in one response";
+  for (const auto& name : response.removed_resources())
+    if (names.contains(name)) return name + ": is both set and removed in one response";
+  return {};
+}
+
 const std::string& eds_name(const Cluster& cluster) {
   return cluster.eds_service_name.empty() ? cluster.name : cluster.eds_service_name;
 }
@@ -50,7 +60,7 @@ std::string ConfigStore::accept(StringMap<Record<T>>& records, const std::string
     record.error.reset();
     return {};
   }
-  Accepted<T> accepted{bytes, version, clock_.wall(), nullptr, {}, {}};
+  Accepted<T> accepted{bytes, version, clock_.wall(), nullptr, {}};
   std::string problem = decode(accepted, record);
   if (!problem.empty()) {
     record.error = Refused{bytes, version, problem, clock_.wall()};
@@ -77,6 +87,7 @@ std::string ConfigStore::accept_resource(std::string_view type_url, const std::s
       if (!decoded) return decoded.error().message;
       into.value = std::move(*decoded);
       into.secrets = std::move(context.secrets);
+      into.eds_timeout = context.eds_timeout;
       return std::string();
     });
     if (problem.empty() && clusters_[name].warming) warming_clusters_.insert(name);
@@ -96,7 +107,7 @@ std::string ConfigStore::accept_resource(std::string_view type_url, const std::s
           into.value = std::move(*decoded);
           into.secrets = std::move(context.secrets);
           into.rds_names = std::move(context.rds_names);
-          return std::string();
+          return open_logs(*into.value);
         });
     if (problem.empty() && listeners_[name].warming) warming_listeners_.insert(name);
     references_changed_ = true;
@@ -143,6 +154,23 @@ std::string ConfigStore::accept_resource(std::string_view type_url, const std::s
   return std::string(type_url) + " is not a type that was asked for";
 }
 
+/// A listener whose log cannot be written is refused rather than served without.
+std::string ConfigStore::open_logs(const Listener& listener) const {
+  if (!wants_.open_log) return {};
+  std::string problem;
+  const auto open = [&](const AccessLogs& logs) {
+    for (const auto& log : logs)
+      if (problem.empty()) problem = wants_.open_log(log->path);
+  };
+  const auto open_of_chain = [&](const std::shared_ptr<const FilterChain>& chain) {
+    if (chain) std::visit([&](const auto& terminal) { open(terminal->access_logs); }, chain->terminal);
+  };
+  open(listener.access_logs);
+  for (const auto& chain : listener.chains) open_of_chain(chain);
+  open_of_chain(listener.default_chain);
+  return problem.empty() ? problem : "listener " + listener.name + ": access_log: " + problem;
+}
+
 void ConfigStore::remove_resource(std::string_view type_url, const std::string& name) {
   if (type_url == type_url::cluster && !static_clusters_.contains(name) && clusters_.erase(name)) {
     warming_clusters_.erase(name);
@@ -154,15 +182,15 @@ void ConfigStore::remove_resource(std::string_view type_url, const std::string& 
     changed_listeners_.insert(name);
     references_changed_ = true;
     stats_.listener_removed.add();
-  } else if (type_url == type_url::route) {
-    // A name that does not exist (any more): an empty table answers 404, and lets its listener get warm.
+  } else if (type_url == type_url::route && !(routes_.contains(name) && routes_[name].active)) {
+    // A name that does not exist: an empty table answers 404, and lets its listener get warm. One that serves is kept,
+    // as endpoints are below: a server that has just started and does not know it yet is no reason to lose requests.
     auto empty = std::make_shared<RouteTable>();
     empty->name = name;
-    routes_[name].active = Accepted<RouteTable>{{}, {}, clock_.wall(), std::move(empty), {}, {}};
+    routes_[name].active = Accepted<RouteTable>{{}, {}, clock_.wall(), std::move(empty), {}};
     changed_routes_.insert(name);
-  } else if (type_url == type_url::endpoints) {
-    endpoints_[name].active =
-        Accepted<LoadAssignment>{{}, {}, clock_.wall(), std::make_shared<LoadAssignment>(), {}, {}};
+  } else if (type_url == type_url::endpoints && !(endpoints_.contains(name) && endpoints_[name].active)) {
+    endpoints_[name].active = Accepted<LoadAssignment>{{}, {}, clock_.wall(), std::make_shared<LoadAssignment>(), {}};
     if (const auto it = clusters_by_eds_name_.find(name); it != clusters_by_eds_name_.end())
       for (const auto& cluster : it->second) changed_clusters_.insert(cluster);
   } else if (type_url == type_url::secret) {
@@ -178,14 +206,19 @@ Refusals ConfigStore::on_response(const envoy::service::discovery::v3::DeltaDisc
     refusals.detail += (refusals.detail.empty() ? "" : "; ") + why;
   };
   const std::string& version = response.system_version_info();
-  for (const auto& resource : response.resources()) {
-    const std::string problem =
-        response.type_url() == type_url::secret
-            ? on_secret(resource.resource(), version)
-            : accept_resource(response.type_url(), resource.name(), resource.resource(), version);
-    if (!problem.empty()) refuse(resource.name(), problem);
+  if (const std::string twice = said_twice(response); !twice.empty()) {
+    for (const auto& resource : response.resources()) refusals.names.insert(resource.name());
+    refusals.detail = twice;
+  } else {
+    for (const auto& resource : response.resources()) {
+      const std::string problem =
+          response.type_url() == type_url::secret
+              ? on_secret(resource.resource(), version)
+              : accept_resource(response.type_url(), resource.name(), resource.resource(), version);
+      if (!problem.empty()) refuse(resource.name(), problem);
+    }
+    for (const auto& name : response.removed_resources()) remove_resource(response.type_url(), name);
   }
-  for (const auto& name : response.removed_resources()) remove_resource(response.type_url(), name);
   versions_[response.type_url()] = version;
 
   if (response.type_url() == type_url::cluster || response.type_url() == type_url::listener) {
@@ -233,11 +266,18 @@ std::string ConfigStore::on_secret(const google::protobuf::Any& resource, const 
   return problem;
 }
 
-void ConfigStore::on_secret_timeout(const std::string& name) {
-  if (find_secret(name)) return;
-  CLEW_LOG(secret, warning,
-           "secret {} did not arrive in 15 s: what names it goes live and refuses handshakes until it does", name);
-  expired_secrets_.insert(name);
+void ConfigStore::on_fetch_timeout(std::string_view type_url, const std::string& name) {
+  const auto known = [&](const auto& records) {
+    const auto it = records.find(name);
+    return it != records.end() && it->second.active;
+  };
+  const bool arrived = type_url == type_url::secret      ? known(secrets_)
+                       : type_url == type_url::endpoints ? known(endpoints_)
+                                                         : known(routes_);
+  if (arrived) return;
+  CLEW_LOG(config, warning, "{} {} did not arrive in its initial_fetch_timeout: what names it goes live without",
+           type_url, name);
+  remove_resource(type_url, name);
   settle();
 }
 
@@ -253,8 +293,9 @@ std::string ConfigStore::add_static_cluster(const envoy::config::cluster::v3::Cl
   auto decoded = decode_cluster(message, context);
   if (!decoded) return decoded.error().message;
   if (!static_clusters_.insert(message.name()).second) return "cluster " + message.name() + " appears twice";
-  clusters_[message.name()].warming = Accepted<Cluster>{
-      message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), std::move(context.secrets), {}};
+  clusters_[message.name()].warming =
+      Accepted<Cluster>{message.SerializeAsString(), {}, clock_.wall(),      std::move(*decoded),
+                        std::move(context.secrets),  {}, context.eds_timeout};
   warming_clusters_.insert(message.name());
   return {};
 }
@@ -264,6 +305,7 @@ std::string ConfigStore::add_static_listener(const envoy::config::listener::v3::
   context.added_via_api = false;
   auto decoded = decode_listener(message, context, nullptr);
   if (!decoded) return decoded.error().message;
+  if (std::string problem = open_logs(**decoded); !problem.empty()) return problem;
   const std::string name = (*decoded)->name;
   if (!static_listeners_.insert(name).second) return "listener " + name + " appears twice";
   listeners_[name].warming = Accepted<Listener>{
@@ -277,7 +319,7 @@ std::string ConfigStore::add_static_secret(const envoy::extensions::transport_so
   auto decoded = decode_secret(message);
   if (!decoded) return decoded.error().message;
   secrets_[message.name()].active =
-      Accepted<Secret>{message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), {}, {}};
+      Accepted<Secret>{message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), {}};
   return {};
 }
 
@@ -323,8 +365,8 @@ bool ConfigStore::warm(const Accepted<Cluster>& cluster) const {
 }
 
 bool ConfigStore::warm(const Accepted<Listener>& listener) const {
-  const bool routes = std::all_of(listener.rds_names.begin(), listener.rds_names.end(), [&](const std::string& name) {
-    const auto it = routes_.find(name);
+  const bool routes = std::all_of(listener.rds_names.begin(), listener.rds_names.end(), [&](const auto& wanted) {
+    const auto it = routes_.find(wanted.first);
     return it != routes_.end() && it->second.active;
   });
   return routes && secrets_arrived(listener.secrets);
@@ -360,7 +402,7 @@ void ConfigStore::activate_listeners() {
 void ConfigStore::update_wants() {
   if (!references_changed_) return;
   references_changed_ = false;
-  std::set<std::string> eds, rds;
+  FetchTimeouts eds, rds;
   std::set<SecretReference> secrets;
   std::vector<std::shared_ptr<const Cluster>> dns;
   clusters_by_eds_name_.clear();
@@ -370,7 +412,7 @@ void ConfigStore::update_wants() {
       if (!accepted) continue;
       secrets.insert(accepted->secrets.begin(), accepted->secrets.end());
       if (accepted->value->type != Cluster::Type::eds) continue;
-      eds.insert(eds_name(*accepted->value));
+      eds.insert_or_assign(eds_name(*accepted->value), accepted->eds_timeout);
       clusters_by_eds_name_[eds_name(*accepted->value)].insert(name);
     }
     if (const auto* newest = record.newest(); newest && resolves_by_dns(*newest->value)) dns.push_back(newest->value);

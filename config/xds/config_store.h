@@ -35,11 +35,13 @@ class ConfigStore final : public AdsHandler {
  public:
   /// What the store asks of the world; called from inside its inputs, never re-entered.
   struct Wants {
-    std::function<void(const std::set<std::string>&)> endpoints, routes;
+    std::function<void(const FetchTimeouts&)> endpoints, routes;
     std::function<void(const std::set<SecretReference>&)> secrets;
     /// STRICT_DNS and LOGICAL_DNS clusters in service or warming.
     std::function<void(const std::vector<std::shared_ptr<const Cluster>>&)> dns;
     std::function<void(Update)> publish;
+    /// Opens an access log's file; why it cannot be, or nothing. Unset: none is opened.
+    std::function<std::string(const std::string& path)> open_log{};
   };
 
   ConfigStore(const FilterRegistry& filters, const Clock& clock, Wants wants);
@@ -51,13 +53,15 @@ class ConfigStore final : public AdsHandler {
   Refusals on_response(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response) override;
   void on_connected(bool connected) override;
   std::string on_secret(const google::protobuf::Any& resource, const std::string& version);
-  /// Nobody delivered this secret in its time: what waits for it goes live without.
-  void on_secret_timeout(const std::string& name);
+  /// Nobody delivered this secret, endpoints or routes in their time: what waits for it goes live without.
+  void on_fetch_timeout(std::string_view type_url, const std::string& name);
   void on_resolved(const std::string& cluster, std::shared_ptr<const LoadAssignment> endpoints);
   /// Publishes what the static resources make; call once after adding them.
   void start();
 
   // state
+  /// CDS came and everything in it was warm once: listeners are no longer held back. Stays true.
+  bool clusters_ready() const { return clusters_ready_; }
   /// CDS and LDS came and everything in them was warm once: server.state may become LIVE. Stays true.
   bool initialized() const { return initialized_; }
   const SnapshotPtr& snapshot() const { return snapshot_; }
@@ -78,6 +82,7 @@ class ConfigStore final : public AdsHandler {
   std::string accept_resource(std::string_view type_url, const std::string& name, const google::protobuf::Any& resource,
                               const std::string& version);
   void remove_resource(std::string_view type_url, const std::string& name);
+  std::string open_logs(const Listener& listener) const;
   const Secret* find_secret(std::string_view name) const;
   bool secrets_arrived(const std::set<SecretReference>& secrets) const;
   bool warm(const Accepted<Cluster>& cluster) const;

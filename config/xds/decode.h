@@ -10,6 +10,7 @@
 #include <boost/system/result.hpp>
 
 #include <memory>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -47,10 +48,13 @@ using Decoded = boost::system::result<T, DecodeError>;
 /// A secret that a TLS context names, and who delivers it.
 struct SecretReference {
   std::string name;
-  std::string sds_cluster;     // the gRPC cluster to ask (sds-grpc); empty: ADS
-  bool waits_forever = false;  // initial_fetch_timeout 0s; otherwise what needs it goes live after 15 s
+  std::string sds_cluster;    // the gRPC cluster to ask (sds-grpc); empty: ADS
+  Duration fetch_timeout{0};  // initial_fetch_timeout: then what needs it goes live without; 0: it waits for ever
   friend auto operator<=>(const SecretReference&, const SecretReference&) = default;
 };
+
+/// Names of resources that another one needs, with their initial_fetch_timeout as above.
+using FetchTimeouts = std::map<std::string, Duration>;
 
 /// Gives each distinct TLS context a slot in Snapshot::tls (config/xds/tls_slots.h).
 class TlsInterner {
@@ -69,7 +73,8 @@ struct DecodeContext {
 
   // found: what must be there before the resource is warm
   std::set<SecretReference> secrets{};
-  std::set<std::string> rds_names{};
+  FetchTimeouts rds_names{};
+  Duration eds_timeout{0};  // of a cluster of type EDS
 };
 
 Decoded<std::shared_ptr<const Cluster>> decode_cluster(const envoy::config::cluster::v3::Cluster& message,

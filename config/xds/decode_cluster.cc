@@ -249,12 +249,13 @@ void decode_dns(const Message& message, Scope& scope, Cluster& out) {
   out.respect_dns_ttl = message.respect_dns_ttl();
 }
 
-void decode_endpoints_of(const Message& message, Scope& scope, Cluster& out) {
+void decode_endpoints_of(const Message& message, DecodeContext& context, Scope& scope, Cluster& out) {
   if (out.type == Cluster::Type::eds) {
     const Scope::Field in(scope, "eds_cluster_config");
     out.eds_service_name = message.eds_cluster_config().service_name();
     const Scope::Field config(scope, "eds_config");
     require_ads(message.eds_cluster_config().eds_config(), scope);
+    context.eds_timeout = decode_fetch_timeout(message.eds_cluster_config().eds_config(), scope);
     if (message.has_load_assignment()) scope.fail("endpoints of an EDS cluster come by EDS, not in load_assignment");
     return;
   }
@@ -296,7 +297,7 @@ Decoded<std::shared_ptr<const Cluster>> decode_cluster(const Message& message, D
   decode_transport_sockets(message, automatic, context, scope, *out);
   decode_filters(message, scope, *out);
   decode_dns(message, scope, *out);
-  decode_endpoints_of(message, scope, *out);
+  decode_endpoints_of(message, context, scope, *out);
   decode_istio_metadata(message.metadata(), *out);
   out->added_via_api = context.added_via_api;
   if (!scope.ok()) return DecodeError{scope.problem()};

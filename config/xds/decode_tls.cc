@@ -51,7 +51,7 @@ void decode_parameters(const tls::TlsParameters& message, Scope& scope, TlsParam
 /// Notes who delivers a secret. Returns its name.
 std::string decode_secret_reference(const tls::SdsSecretConfig& message, DecodeContext& context, Scope& scope) {
   if (message.name().empty()) scope.fail("name", "is empty");
-  SecretReference reference{message.name(), {}, false};
+  SecretReference reference{message.name(), {}, {}};
   if (message.has_sds_config()) {
     const Scope::Field in(scope, "sds_config");
     const auto& source = message.sds_config();
@@ -67,8 +67,7 @@ std::string decode_secret_reference(const tls::SdsSecretConfig& message, DecodeC
     } else if (!source.has_ads()) {
       scope.fail("is neither ads nor api_config_source");
     }
-    reference.waits_forever = source.has_initial_fetch_timeout() && source.initial_fetch_timeout().seconds() == 0 &&
-                              source.initial_fetch_timeout().nanos() == 0;
+    reference.fetch_timeout = decode_fetch_timeout(source, scope);
   }
   // Without a source it is one of the bootstrap's secrets, which are there from the start.
   context.secrets.insert(std::move(reference));
@@ -254,6 +253,12 @@ std::shared_ptr<const TlsParams> decode_client_socket(const core::TransportSocke
 
 void require_ads(const core::ConfigSource& source, Scope& scope) {
   if (!source.has_ads()) scope.fail("must be ads");
+}
+
+Duration decode_fetch_timeout(const core::ConfigSource& source, Scope& scope) {
+  if (!source.has_initial_fetch_timeout()) return std::chrono::seconds(15);  // Envoy's default
+  const Scope::Field in(scope, "initial_fetch_timeout");
+  return decode_duration(source.initial_fetch_timeout(), scope);
 }
 
 Decoded<std::shared_ptr<const Secret>> decode_secret(const tls::Secret& message) {

@@ -23,5 +23,7 @@ std::shared_ptr<const TlsParams> decode_client_socket(const envoy::config::core:
 
 /// Where a resource comes from must be the ADS stream.
 void require_ads(const envoy::config::core::v3::ConfigSource& source, Scope& scope);
+/// initial_fetch_timeout; 0: for ever.
+Duration decode_fetch_timeout(const envoy::config::core::v3::ConfigSource& source, Scope& scope);
 
 }  // namespace clew

@@ -23,7 +23,8 @@ constexpr FieldRow metadata[] = {
 };
 constexpr FieldRow config_source[] = {
     {"ads api_config_source"},
-    {"initial_fetch_timeout", honoured, "for secrets; other resources are waited for without end"},
+    {"initial_fetch_timeout", honoured,
+     "for endpoints, routes and secrets; listeners and clusters are waited for without end"},
     {"resource_api_version", honoured, {}, "AUTO V3"},
     {"authorities", refused, "xdstp names are not supported"},
     {"path path_config_source self", refused, "resources come over gRPC"},

@@ -20,7 +20,8 @@ struct Accepted {
   WallTime updated{};
   std::shared_ptr<const T> value;
   std::set<SecretReference> secrets;
-  std::set<std::string> rds_names;
+  FetchTimeouts rds_names{};
+  Duration eds_timeout{0};
 };
 
 /// The last refusal since something was accepted.

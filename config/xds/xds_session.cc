@@ -7,32 +7,24 @@ namespace clew {
 
 namespace {
 
-// Envoy's default initial_fetch_timeout, which istiod leaves in place for secrets over ADS.
-constexpr Duration secret_wait = std::chrono::seconds(15);
-
 Task<void> run_sds(std::shared_ptr<SdsClient> client) { co_await client->run(); }
 
 }  // namespace
 
 XdsSession::XdsSession(Worker& worker, Forwarder& forwarder, Options options, const FilterRegistry& filters,
                        std::function<void(const std::vector<std::shared_ptr<const Cluster>>&)> resolve,
-                       std::function<void(Update)> publish)
+                       std::function<void(Update)> publish, std::function<std::string(const std::string&)> open_log)
     : worker_(worker),
       forwarder_(forwarder),
       options_(std::move(options)),
       store_(filters, worker.clock(),
              ConfigStore::Wants{
-                 .endpoints =
-                     [this](const std::set<std::string>& names) {
-                       if (ads_) ads_->set_names(type_url::endpoints, names);
-                     },
-                 .routes =
-                     [this](const std::set<std::string>& names) {
-                       if (ads_) ads_->set_names(type_url::route, names);
-                     },
+                 .endpoints = [this](const FetchTimeouts& wanted) { watch_names(type_url::endpoints, wanted); },
+                 .routes = [this](const FetchTimeouts& wanted) { watch_names(type_url::route, wanted); },
                  .secrets = [this](const std::set<SecretReference>& wanted) { watch_secrets(wanted); },
                  .dns = std::move(resolve),
                  .publish = std::move(publish),
+                 .open_log = std::move(open_log),
              }) {
   if (!options_.ads_cluster.empty())
     ads_.emplace(worker_, forwarder_, AdsClient::Options{options_.ads_cluster, options_.node}, store_);
@@ -50,6 +42,29 @@ void XdsSession::stop() {
   for (auto& [reference, watch] : secrets_)
     if (watch.client) watch.client->stop();
   secrets_.clear();
+  deadlines_.clear();
+}
+
+/// Null: it waits for ever.
+std::unique_ptr<Timer> XdsSession::fetch_deadline(std::string_view type_url, const std::string& name,
+                                                  Duration timeout) {
+  if (timeout <= Duration::zero()) return nullptr;
+  auto timer =
+      std::make_unique<Timer>(worker_.timers(), [this, type_url, name] { store_.on_fetch_timeout(type_url, name); });
+  timer->arm(timeout);
+  return timer;
+}
+
+void XdsSession::watch_names(std::string_view type_url, const FetchTimeouts& wanted) {
+  if (!ads_) return;
+  auto& deadlines = deadlines_[type_url];
+  std::erase_if(deadlines, [&](const auto& entry) { return !wanted.contains(entry.first); });
+  std::set<std::string> names;
+  for (const auto& [name, timeout] : wanted) {
+    names.insert(name);
+    if (!deadlines.contains(name)) deadlines.emplace(name, fetch_deadline(type_url, name, timeout));
+  }
+  ads_->set_names(type_url, names);
 }
 
 void XdsSession::watch_secrets(const std::set<SecretReference>& wanted) {
@@ -76,11 +91,7 @@ XdsSession::SecretWatch XdsSession::watch_secret(const SecretReference& referenc
                                     });
     spawn(worker_.loop(), run_sds(watch.client));
   }
-  if (!reference.waits_forever) {
-    watch.deadline =
-        std::make_unique<Timer>(worker_.timers(), [this, name = reference.name] { store_.on_secret_timeout(name); });
-    watch.deadline->arm(secret_wait);
-  }
+  watch.deadline = fetch_deadline(type_url::secret, reference.name, reference.fetch_timeout);
   return watch;
 }
 

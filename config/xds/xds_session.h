@@ -23,7 +23,7 @@ class XdsSession {
 
   XdsSession(Worker& worker, Forwarder& forwarder, Options options, const FilterRegistry& filters,
              std::function<void(const std::vector<std::shared_ptr<const Cluster>>&)> resolve,
-             std::function<void(Update)> publish);
+             std::function<void(Update)> publish, std::function<std::string(const std::string&)> open_log);
   XdsSession(const XdsSession&) = delete;
 
   ConfigStore& store() { return store_; }
@@ -38,13 +38,16 @@ class XdsSession {
     std::shared_ptr<SdsClient> client;  // shared with its coroutine; null: the secret comes over ADS
     std::unique_ptr<Timer> deadline;    // null: waits for ever
   };
+  void watch_names(std::string_view type_url, const FetchTimeouts& wanted);
   void watch_secrets(const std::set<SecretReference>& wanted);
+  std::unique_ptr<Timer> fetch_deadline(std::string_view type_url, const std::string& name, Duration timeout);
   SecretWatch watch_secret(const SecretReference& reference);
 
   Worker& worker_;
   Forwarder& forwarder_;
   const Options options_;
   std::map<SecretReference, SecretWatch> secrets_;
+  std::map<std::string_view, std::map<std::string, std::unique_ptr<Timer>>> deadlines_;  // type → name
   ConfigStore store_;
   std::optional<AdsClient> ads_;
 };

@@ -21,7 +21,7 @@ struct Captured {
   std::map<std::string, std::shared_ptr<const RouteTable>> routes;
   std::map<std::string, std::shared_ptr<const LoadAssignment>> endpoints;
   std::set<SecretReference> secrets;
-  std::set<std::string> rds_names;
+  FetchTimeouts rds_names;
   std::vector<std::string> refusals;
   FakeInterner tls;
 };
@@ -116,7 +116,8 @@ TEST_CASE("its clusters say what istiod meant") {
 
 TEST_CASE("its secrets come from the agent and are waited for") {
   const Captured all = decode_all();
-  CHECK(all.secrets == std::set<SecretReference>{{"ROOTCA", "sds-grpc", true}, {"default", "sds-grpc", true}});
+  CHECK(all.secrets ==
+        std::set<SecretReference>{{"ROOTCA", "sds-grpc", Duration(0)}, {"default", "sds-grpc", Duration(0)}});
 }
 
 TEST_CASE("its inbound listener has the chains of PERMISSIVE mode") {

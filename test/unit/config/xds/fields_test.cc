@@ -37,7 +37,9 @@ std::string outcome(const Message& message) {
     if (!decoded) return "refused: " + decoded.error().message;
     std::string out = test::print(**decoded);
     for (const auto& secret : context.secrets)
-      out += secret.name + secret.sds_cluster + (secret.waits_forever ? "!" : "");
+      out += secret.name + secret.sds_cluster + std::to_string(secret.fetch_timeout.count());
+    for (const auto& [name, timeout] : context.rds_names) out += name + std::to_string(timeout.count());
+    out += std::to_string(context.eds_timeout.count());
     return out;
   };
   if (const auto* m = dynamic_cast<const envoy::config::cluster::v3::Cluster*>(&message))
