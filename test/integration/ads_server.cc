@@ -166,6 +166,7 @@ Task<void> AdsServer::receive(BodyPtr body, std::uint64_t stream_number) {
 
 void AdsServer::handle(const DeltaRequest& request) {
   requests_.push_back(request);
+  if (on_request) on_request(request);
   const std::string& type = request.type_url();
   const bool first = !subscribed_.contains(type);
   auto& names = subscribed_[type];
@@ -187,11 +188,9 @@ void AdsServer::handle(const DeltaRequest& request) {
 
 void AdsServer::push(const std::string& type_url, const std::set<std::string>& names,
                      const std::vector<std::string>& removed) {
-  if (!out_) return;
+  if (held_.contains(type_url)) return;
   DeltaResponse response;
   response.set_type_url(type_url);
-  response.set_nonce(std::to_string(++nonce_));
-  response.set_system_version_info("v" + std::to_string(nonce_));
   for (const auto& name : names) {
     const auto it = resources_[type_url].find(name);
     if (it == resources_[type_url].end()) continue;
@@ -201,13 +200,42 @@ void AdsServer::push(const std::string& type_url, const std::set<std::string>& n
     resource->mutable_resource()->set_value(it->second);
   }
   for (const auto& name : removed) response.add_removed_resources(name);
+  send(std::move(response));
+}
+
+std::string AdsServer::send(DeltaResponse response) {
+  if (!out_) return {};
+  response.set_nonce(std::to_string(++nonce_));
+  response.set_system_version_info("v" + std::to_string(nonce_));
   out_->write(response.SerializeAsString());
+  return response.nonce();
 }
 
 void AdsServer::set(const std::string& type_url, const std::string& name, const google::protobuf::Message& resource) {
-  resources_[type_url][name] = resource.SerializeAsString();
+  set(type_url, {{name, resource.SerializeAsString()}});
+}
+
+void AdsServer::set(const std::string& type_url, const std::map<std::string, std::string>& resources) {
   const auto& names = subscribed_[type_url];
-  if (names.contains("*") || names.contains(name)) push(type_url, {name}, {});
+  std::set<std::string> wanted;
+  for (const auto& [name, bytes] : resources) {
+    resources_[type_url][name] = bytes;
+    if (names.contains("*") || names.contains(name)) wanted.insert(name);
+  }
+  if (!wanted.empty()) push(type_url, wanted, {});
+}
+
+void AdsServer::hold(const std::string& type_url, bool held) {
+  if (held) {
+    held_.insert(type_url);
+    return;
+  }
+  held_.erase(type_url);
+  auto names = subscribed_[type_url];
+  if (names.contains("*"))
+    for (const auto& [name, bytes] : resources_[type_url]) names.insert(name);
+  names.erase("*");
+  if (!names.empty()) push(type_url, names, {});
 }
 
 void AdsServer::remove(const std::string& type_url, const std::string& name) {

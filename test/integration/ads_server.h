@@ -10,6 +10,7 @@
 #include "envoy/service/discovery/v3/discovery.pb.h"
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -28,7 +29,13 @@ class AdsServer final : public Forwarder {
 
   /// Adds or replaces a resource; goes out at once to whoever is subscribed (or with the next subscription).
   void set(const std::string& type_url, const std::string& name, const google::protobuf::Message& resource);
+  /// Several of one type, serialized, in one response.
+  void set(const std::string& type_url, const std::map<std::string, std::string>& resources);
   void remove(const std::string& type_url, const std::string& name);
+  /// Says nothing of this type from now on, whatever is set or asked for, until it is let go again.
+  void hold(const std::string& type_url, bool held);
+  /// A response as it is, with a nonce of ours, which is returned; empty without a stream.
+  std::string send(DeltaResponse response);
   /// Ends the stream as istiod does when a connection is too old; later streams are served.
   void end_stream();
   /// Stops listening and ends everything; it may be destroyed once idle().
@@ -40,6 +47,8 @@ class AdsServer final : public Forwarder {
   std::size_t streams() const { return streams_; }
   /// The last ACK or NACK of a type; null before.
   const DeltaRequest* answer(const std::string& type_url) const;
+  /// Told of each message as it comes.
+  std::function<void(const DeltaRequest&)> on_request;
 
   Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr request_body,
                                                            ResponseWriter& writer) override;
@@ -59,6 +68,7 @@ class AdsServer final : public Forwarder {
   HttpServerStats stats_;
   std::map<std::string, std::map<std::string, std::string>> resources_;  // type → name → serialized
   std::map<std::string, std::set<std::string>> subscribed_;              // of the stream; «*»: all
+  std::set<std::string> held_;                                           // types
   ResponseBody* out_ = nullptr;                                          // of the stream; owned by its response
   std::vector<DeltaRequest> requests_;
   std::vector<Transport*> connections_;

@@ -71,21 +71,34 @@ int connect_to(std::uint16_t port) {
   return -1;
 }
 
+Socket::Socket(std::uint16_t port) : fd_(connect_to(port)) {}
+
+Socket::~Socket() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+bool Socket::send(const std::string& text) {
+  return fd_ >= 0 && ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+}
+
+const std::string& Socket::receive_until(const std::function<bool(const std::string&)>& enough) {
+  char chunk[4096];
+  while (fd_ >= 0 && !enough(got_)) {
+    const ssize_t n = ::recv(fd_, chunk, sizeof(chunk), 0);
+    if (n <= 0) break;
+    got_.append(chunk, static_cast<std::size_t>(n));
+  }
+  return got_;
+}
+
+const std::string& Socket::receive_until(const std::string& wanted) {
+  return receive_until([&](const std::string& got) { return got.find(wanted) != std::string::npos; });
+}
+
 std::string exchange(std::uint16_t port, const std::string& text,
                      const std::function<bool(const std::string&)>& enough) {
-  const int fd = connect_to(port);
-  if (fd < 0) return {};
-  std::string answer;
-  if (::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size())) {
-    char chunk[4096];
-    while (!enough(answer)) {
-      const ssize_t n = ::recv(fd, chunk, sizeof(chunk), 0);
-      if (n <= 0) break;
-      answer.append(chunk, static_cast<std::size_t>(n));
-    }
-  }
-  ::close(fd);
-  return answer;
+  Socket socket(port);
+  return socket.send(text) ? socket.receive_until(enough) : std::string();
 }
 
 std::string get(std::uint16_t port, const std::string& path, const std::string& host) {

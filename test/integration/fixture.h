@@ -20,6 +20,22 @@ std::uint16_t free_port();
 /// A socket connected to a loopback port, to be closed by the caller; -1: nobody listens.
 int connect_to(std::uint16_t port);
 
+/// A client's blocking socket on loopback.
+class Socket {
+ public:
+  explicit Socket(std::uint16_t port);
+  Socket(const Socket&) = delete;
+  ~Socket();
+  bool send(const std::string& text);
+  /// All that came since the start, once it has this in it or the peer has ended.
+  const std::string& receive_until(const std::string& wanted);
+  const std::string& receive_until(const std::function<bool(const std::string&)>& enough);
+
+ private:
+  int fd_;  // -1: nobody listened
+  std::string got_;
+};
+
 /// Sends text to a loopback port and reads until the peer closes or `enough` says so.
 std::string exchange(std::uint16_t port, const std::string& text,
                      const std::function<bool(const std::string&)>& enough);

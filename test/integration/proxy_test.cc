@@ -165,6 +165,101 @@ TEST_CASE("a removed listener stops listening") {
   mesh.wait([&] { return get(mesh.listener_port(), "/").empty(); });
 }
 
+TEST_CASE("a response that says two things of one name is refused whole") {
+  EchoApp app;
+  Mesh mesh;
+  serve_app(mesh, app);
+  DeltaResponse response;
+  response.set_type_url(std::string(type_url::cluster));
+  const auto add = [&](const std::string& name) {
+    auto* resource = response.add_resources();
+    resource->set_name(name);
+    resource->mutable_resource()->set_type_url(std::string(type_url::cluster));
+    resource->mutable_resource()->set_value(cluster(name).SerializeAsString());
+  };
+  SECTION("twice") {
+    add("other");
+    add("twice");
+    add("twice");
+  }
+  SECTION("set and removed") {
+    add("twice");
+    response.add_removed_resources("twice");
+    response.add_removed_resources("app");
+  }
+  mesh.ads([&](AdsServer& server) { server.send(response); });
+  const auto nack =
+      mesh.wait_answer(std::string(type_url::cluster), [](const auto& r) { return r.has_error_detail(); });
+  CHECK(nack.error_detail().message().find("twice") != std::string::npos);
+  CHECK(get(mesh.listener_port(), "/").starts_with("HTTP/1.1 200"));
+  CHECK(mesh.admin("/clusters").find("other::") == std::string::npos);
+}
+
+TEST_CASE("a connection whose listener is gone finds its routes until it ends") {
+  EchoApp app;
+  Mesh mesh;
+  serve_app(mesh, app);
+  // Two requests, the second one held back by its sender until the listener is gone.
+  Socket client(mesh.listener_port());
+  client.send("GET /first HTTP/1.1\r\nHost: server\r\n\r\n");
+  CHECK(client.receive_until("\r\n\r\nGET /first").starts_with("HTTP/1.1 200"));
+  mesh.ads([](AdsServer& server) { server.remove(std::string(type_url::listener), "l"); });
+  mesh.wait([&] { return get(mesh.listener_port(), "/").empty(); });
+  client.send("GET /second HTTP/1.1\r\nHost: server\r\n\r\n");
+  const std::string second = client.receive_until("\r\n\r\nGET /second");
+  CHECK(second.find("HTTP/1.1 200") != std::string::npos);
+  CHECK(second.find("connection: close") != std::string::npos);
+}
+
+TEST_CASE("routes and endpoints that serve are kept when the server says that it has none") {
+  EchoApp app;
+  Mesh mesh;
+  serve_app(mesh, app);
+  for (const auto& [type, name] : {std::pair{type_url::route, "r"}, {type_url::endpoints, "app"}}) {
+    const std::string url(type);
+    const auto before = mesh.wait_answer(url, accepted).response_nonce();
+    mesh.ads([&](AdsServer& server) { server.remove(url, name); });
+    mesh.wait_answer(url, [&](const auto& answer) { return answer.response_nonce() != before; });
+    CHECK(get(mesh.listener_port(), "/").starts_with("HTTP/1.1 200"));
+  }
+}
+
+TEST_CASE("what does not come in its initial_fetch_timeout is done without") {
+  EchoApp app;
+  Mesh mesh;
+  serve_app(mesh, app);
+  for (const auto type : {type_url::endpoints, type_url::route})
+    mesh.ads([&](AdsServer& server) { server.hold(std::string(type), true); });
+  auto silent = cluster("silent");
+  silent.mutable_eds_cluster_config()->mutable_eds_config()->mutable_initial_fetch_timeout()->set_nanos(1'000'000);
+  mesh.set(silent);
+  mesh.wait([&] { return mesh.admin("/clusters").find("silent::") != std::string::npos; });
+  mesh.set(from_text<envoy::config::listener::v3::Listener>([] {
+    std::string json = to_json(listener("late", free_port()), {.pretty = false});
+    const std::string name = "\"route_config_name\":\"r\"";
+    return json.replace(json.find(name), name.size(), "\"route_config_name\":\"none\"")
+        .replace(json.find("\"ads\":{}"), 8, "\"ads\":{},\"initial_fetch_timeout\":\"0.001s\"");
+  }()));
+  mesh.wait([&] { return mesh.stat("listener_manager.total_listeners_active") == 2; });
+  CHECK(get(mesh.listener_port(), "/").starts_with("HTTP/1.1 200"));
+}
+
+TEST_CASE("a listener whose log cannot be opened is refused") {
+  EchoApp app;
+  Mesh mesh;
+  serve_app(mesh, app);
+  auto logging = listener("logging", free_port());
+  auto* log = logging.add_access_log();
+  log->set_name("file");
+  log->mutable_typed_config()->set_type_url(
+      "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog");
+  log->mutable_typed_config()->set_value("\x0a\x0c/no/such/log");  // path
+  mesh.set(logging);
+  const auto nack =
+      mesh.wait_answer(std::string(type_url::listener), [](const auto& r) { return r.has_error_detail(); });
+  CHECK(nack.error_detail().message().find("unable to open file '/no/such/log'") != std::string::npos);
+}
+
 TEST_CASE("accepted updates are acknowledged with their nonce") {
   EchoApp app;
   Mesh mesh;
