@@ -32,7 +32,7 @@ demo: setup-root build peers ## a request through two sidecars under a stock ist
 	@$(PYTHON) test/mesh/demo.py
 
 test: setup-root ## everything: release build with every ring, then unit and in-process rings under sanitizers
-	@$(MAKE) --no-print-directory unit gates mesh attacks bench-smoke asan-unit
+	@$(MAKE) --no-print-directory unit gates mesh attacks faults bench-smoke asan-unit
 	$(call say,all rings passed)
 
 build: setup ## the release binary, build/clew
@@ -55,6 +55,17 @@ mesh: setup-root build peers ## the mesh ring: stock istiod and pilot-agent, rea
 attacks: setup-root build peers ## raw bytes against clew, Envoy beside it; h2spec (CLEW_SCALE=full: for hours)
 	$(call say,attack ring)
 	@$(PYTHON) -m pytest -q test/attacks
+
+faults: setup-root build peers ## faults and hostile connections on one proxy, Envoy beside, at the scale of CI
+	$(call say,faults)
+	$(call compile,release,ads_server)
+	@$(PYTHON) -m pytest -q test/faults
+
+soak: setup-root build peers ## the same and the mesh's faults at full scale: hours
+	$(call say,faults at full scale)
+	$(call compile,release,ads_server)
+	@CLEW_SCALE=full $(PYTHON) -m pytest -q test/faults
+	@CLEW_SCALE=full $(PYTHON) -m pytest -q test/mesh -k test_faults
 
 asan: setup-root asan-unit peers ## all rings under the address and undefined-behaviour sanitizers
 	$(call say,mesh ring under address and undefined-behaviour sanitizers)
@@ -118,4 +129,4 @@ setup:
 setup-root:
 	@third_party/setup.sh root
 
-.PHONY: help demo test build unit gates mesh attacks asan asan-unit tsan clang openssl fuzz bench bench-smoke fmt tidy clean peers setup setup-root
+.PHONY: help demo test build unit gates mesh attacks faults soak asan asan-unit tsan clang openssl fuzz bench bench-smoke fmt tidy clean peers setup setup-root

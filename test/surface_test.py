@@ -4,8 +4,8 @@
 surface.csv: part (of the requirement table), item, what it is, proof. A proof is «FILE::TEST», several joined with « + », or
 «later: WHY». A row without either, or with a test that is not there, fails.
 
-The same for limits.csv and the limits that SECURITY.md promises: each has a test, or says why it is «untested: WHY»; and for
-attacks/rows.csv and the two tables of attacks.
+The same for limits.csv and the limits that SECURITY.md promises: each has a test, or says why it is «untested: WHY»; for
+attacks/rows.csv and the two tables of attacks; and for faults/rows.csv, the faults that the tests name by row.
 """
 
 import csv
@@ -86,6 +86,9 @@ def main():
     faults += [f"{part} {item}: is there twice" for part, item in set(names) if names.count((part, item)) > 1]
     if len(rows) < 200:
         faults.append(f"only {len(rows)} rows are left")
+    named = read("faults/rows.csv")  # faults, by the rows they are known by
+    faults += [f"{row['row']}: {why}" for row in named if (why := fault({"part": "row", "item": row["row"], **row}))]
+    faults += [f"{name}: is there twice" for name in {r["row"] for r in named} if [r["row"] for r in named].count(name) > 1]
     limits = read("limits.csv")
     attacks = read("attacks/rows.csv")
     faults += [f"attack {row['row']}: {why}" for row in attacks if (why := fault_of_proof(row["proof"], "open: "))]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import peers
+from harness import figures, peers
 from harness.lifetime import stop_on_signals
 from harness.scenario import PROXIES, Meshes, Scenario
 
@@ -55,6 +55,10 @@ def pytest_runtest_makereport(item):
     scenario = item.funcargs.get("mesh") if hasattr(item, "funcargs") else None
     if report.failed and isinstance(scenario, Scenario):
         report.sections.append(("sidecars", scenario.explain()))
+
+
+def pytest_terminal_summary(terminalreporter):
+    figures.summarize(terminalreporter)
 
 
 def pytest_sessionfinish(session):

@@ -5,6 +5,7 @@ HTTP ports answer with what they saw, as JSON. The path asks for more:
   /bytes/100000       so many bytes of body    /close             ends the connection without an answer
   /raw/...            the bytes given to App.raw
   /flaky/KEY/2        503 for the first two requests with this KEY, then 200
+  …/ledger/ID         what load.payload says; counted in App.ledger and nowhere else
 HTTP/1 ports alone:
   /early/413          that status before the body is read, which is then read and dropped
   /early-close/413    the same, and the connection is closed at once
@@ -29,6 +30,7 @@ import time
 from . import netns
 from .client import Closed
 from .h2 import Http2
+from .load import payload as ledger_payload
 from .procs import Process, wait_for
 
 GRPC_PEER = ["/usr/bin/python3", pathlib.Path(__file__).with_name("grpc_peer.py")]  # Debian's, which has Debian's grpcio
@@ -41,6 +43,7 @@ class App:
         self.requests = []  # dicts, as answered
         self.connections = 0
         self.raw = b""
+        self.ledger = collections.Counter()  # id → how often it came
         self._flaky = collections.Counter()
         self._lock = threading.Lock()
         self._listeners = collections.defaultdict(list)  # port → sockets
@@ -181,6 +184,10 @@ class App:
 
     def _response(self, peer, method, path, version, headers, body):
         """(status, body, content type) of what the path asks for."""
+        if "/ledger/" in path:
+            number = int(path.rsplit("/", 1)[1])
+            self.ledger[number] += 1
+            return 200, ledger_payload(self.name, number, len(body)), "text/plain"
         seen = {"method": method, "path": path, "headers": headers, "body": body.decode("latin-1"),
                 "peer": peer[0], "app": self.name, "protocol": version}
         self.requests.append(seen)
