@@ -191,7 +191,8 @@ void ListenerSet::keep_routes(Connection& connection, const SnapshotPtr& snapsho
   if (!connection.info.chain || !snapshot) return;
   using Manager = std::shared_ptr<const HttpConnectionManager>;
   const auto* manager = std::get_if<Manager>(&connection.info.chain->terminal);
-  if (manager && !(*manager)->inline_routes) connection.info.last_routes = snapshot->routes.get((*manager)->rds_name);
+  if (manager && *manager && !(*manager)->inline_routes)
+    connection.info.last_routes = snapshot->routes.get((*manager)->rds_name);
 }
 
 Task<void> ListenerSet::close(Errc cause) {
