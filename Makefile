@@ -50,27 +50,28 @@ gates: setup build ## counts a noisy machine cannot hide: system calls, instruct
 
 mesh: setup-root build peers ## the mesh ring: stock istiod and pilot-agent, real traffic
 	$(call say,mesh ring)
-	@$(PYTHON) -m pytest -q test/mesh
+	@$(PYTHON) test/ring test/mesh
 
 attacks: setup-root build peers ## raw bytes against clew, Envoy beside it; h2spec (CLEW_SCALE=full: for hours)
 	$(call say,attack ring)
-	@$(PYTHON) -m pytest -q test/attacks
+	@$(PYTHON) test/ring test/attacks
 
 faults: setup-root build peers ## faults and hostile connections on one proxy, Envoy beside, at the scale of CI
 	$(call say,faults)
 	$(call compile,release,ads_server)
-	@$(PYTHON) -m pytest -q test/faults
+	@$(PYTHON) test/ring test/faults
 
 soak: setup-root build peers ## the same and the mesh's faults at full scale: hours
 	$(call say,faults at full scale)
 	$(call compile,release,ads_server)
-	@CLEW_SCALE=full $(PYTHON) -m pytest -q test/faults
-	@CLEW_SCALE=full $(PYTHON) -m pytest -q test/mesh -k test_faults
+	@CLEW_SCALE=full $(PYTHON) test/ring test/faults
+	@CLEW_SCALE=full $(PYTHON) -m pytest -q test/mesh/test_faults.py
+	@CLEW_SCALE=full $(PYTHON) test/ring test/attacks
 
 asan: setup-root asan-unit peers ## all rings under the address and undefined-behaviour sanitizers
 	$(call say,mesh ring under address and undefined-behaviour sanitizers)
-	@CLEW_BINARY=build/asan/clew $(PYTHON) -m pytest -q test/mesh
-	@CLEW_BINARY=build/asan/clew $(PYTHON) -m pytest -q test/attacks
+	@CLEW_BINARY=build/asan/clew $(PYTHON) test/ring test/mesh
+	@CLEW_BINARY=build/asan/clew $(PYTHON) test/ring test/attacks
 
 asan-unit: setup
 	$(call say,unit and in-process rings under address and undefined-behaviour sanitizers)
@@ -106,7 +107,7 @@ bench: setup-root peers ## what it costs beside its peers: every scenario, 40 mi
 bench-smoke: setup-root peers ## does the benchmark itself still run? a few hundred requests a scenario
 	$(call say,smoke run of the benchmark)
 	$(call compile,release,clew bench_tools)
-	@$(PYTHON) -m pytest -q bench
+	@$(PYTHON) test/ring bench
 
 fmt: setup ## format the sources
 	@git ls-files -z '*.h' '*.cc' | xargs -0 clang-format-19 -i
