@@ -12,7 +12,7 @@ KINDS = [  # what a frame is, by its name: (pattern, colour, word)
     (re.compile(r"^\[k\]"), "#9fb8cc", "kernel"), (re.compile(r"^clew::"), "#f4a261", "clew"),
     (re.compile(r"^(malloc|cfree|free|calloc|realloc|_int_|unlink_chunk|tcache|new$)"), "#e07a7a", "allocation"),
     (re.compile(r"^(llhttp|nghttp2|session_|stream_|hd_|lookup_token|bubble_)"), "#a3c585", "llhttp, nghttp2"),
-    (re.compile(r"^asio$"), "#e9d8a6", "Asio"),
+    (re.compile(r"^loop$"), "#e9d8a6", "loop and coroutines"),
     (re.compile(r"^_*(SSL|BIO|CRYPTO|EVP|CB[BS]_|OBJ_|bssl|aes|RSA|EC|ecp?_|L?curve25519|beeu|bn_|BN_|X509|p256|x25519|ecdsa|tls_|ASN1|asn1|sha|OPENSSL|gcm)"),
      "#c3a6d8", "AWS-LC"),
 ]
@@ -49,7 +49,7 @@ def fold(data):
 
 
 def short(symbol, kernel=False):
-    """A name a person reads: no arguments, no template arguments, Asio's machinery as one word."""
+    """A name a person reads: no arguments, no template arguments, the loop's machinery as one word."""
     if kernel:
         return "[k] " + symbol
     symbol = re.sub(r"\(anonymous namespace\)::", "", symbol)
@@ -57,7 +57,7 @@ def short(symbol, kernel=False):
     while (bare := re.sub(r"<[^<>]*>|\([^()]*\)", "", symbol)) != symbol:
         symbol = bare
     symbol = symbol.replace(" const", "").strip().split(" ")[-1] or "[unknown]"
-    return "asio" if symbol.startswith(("boost::asio", "std::__n4861", "std::coroutine")) else symbol
+    return "loop" if symbol.startswith(("clew::Loop", "clew::detail", "clew::Task", "std::__n4861", "std::coroutine")) else symbol
 
 
 def svg(title, stacks):
