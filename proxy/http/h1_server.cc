@@ -38,6 +38,7 @@ class RequestBody final : public Body {
   Http1Server* server_;
   Errc cause_ = Errc::ok;
   bool ended_ = false;
+  bool leaving_ = false;  // the end of an upgraded connection was seen
 };
 
 class Http1Server final : public ResponseWriter {
@@ -98,8 +99,10 @@ Result<std::size_t> RequestBody::try_read(Buffer& into, std::size_t max) {
       return read;
     }
     if (got.error().code == Errc::eof) {
-      // As Envoy: an upgraded connection has no half-close; one whose peer is gone would stay for ever.
+      // As in Envoy an upgraded connection has no half-close. The end is told at the second question: what came before
+      // it is sent by then.
       if (server.decoder_.framing() == Http1Decoder::Framing::raw) {
+        if (!std::exchange(leaving_, true)) return Error{Errc::would_block};
         server.client_gone(Errc::downstream_closed);
         return Error{Errc::downstream_closed};
       }

@@ -349,7 +349,7 @@ def test_e9_websocket(lab, compare):
     upstream.sendall(switching + b"from server")
     results["accepted"] = client.read_response().status
     client.send(b"from client")
-    results["both ways"] = upstream.recv(100), client._exactly(11)
+    results["both ways"] = upstream.recv(100), client.exactly(11)
     upstream.shutdown(socket.SHUT_WR)
     results["server ends"] = client.closed_by_peer()
     client.close(), upstream.close()
