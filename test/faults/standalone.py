@@ -10,9 +10,9 @@ import re
 import socket
 import subprocess
 import threading
-import urllib.parse
 
 from harness import netns, peers
+from harness.admin import Admin
 from harness.app import App
 from harness.client import Connection
 from harness.procs import Failed, Process, wait_for
@@ -179,7 +179,7 @@ class Ads:
         return wait_for(f"an answer about a {kind}", lambda: self.answers(kind)[before:])[0]
 
 
-class Proxy:
+class Proxy(Admin):
     def __init__(self, lab, binary, bootstrap, options=(), prefix=(), concurrency=2, log_level="warning"):
         self.lab, self.name = lab, "envoy" if binary.name == "envoy" else "clew"
         self._file = lab.dir / f"proxy{next(lab.numbers)}.json"
@@ -212,18 +212,8 @@ class Proxy:
             answer = connection.getresponse()
             return answer.status, answer.read().decode(errors="replace")
 
-    def admin(self, path, method="GET"):
-        status, text = self.http(path, method)
-        if status != 200:
-            raise AssertionError(f"admin {method} {path}: {status} {text[:300]}")
-        return text
-
-    def stat(self, name):
-        for line in self.admin("/stats?filter=" + urllib.parse.quote("^" + re.escape(name) + "$")).splitlines():
-            key, _, value = line.partition(": ")
-            if key == name:
-                return int(value)
-        return 0
+    def ask_admin(self, path, method):
+        return self.http(path, method)
 
     def ready(self):
         return self.http("/ready")[0] == 200

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 
+from harness.objects import gone
 from harness.scenario import both_proxies
 
 SERVER = {"http": 8080, "tcp": 9000, "auto": 9090}
@@ -192,17 +193,7 @@ def test_many_updates_under_traffic(mesh):
     client, server = two(mesh)
     with Traffic(client, "http://server:8080/steady") as traffic:
         for i in range(10):
-            objects = mesh.apply(f"""
-                apiVersion: networking.istio.io/v1
-                kind: VirtualService
-                metadata: {{name: server}}
-                spec:
-                  hosts: [server]
-                  http:
-                  - match: [{{uri: {{prefix: /gone-{i}}}}}]
-                    directResponse: {{status: 410}}
-                  - route: [{{destination: {{host: server}}}}]
-                """)
+            mesh.apply(gone(i))
             mesh.until("the change", lambda: client.get(f"http://server:8080/gone-{i}").status == 410)
     assert set(traffic.answers) == {200}
 

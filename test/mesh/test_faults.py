@@ -6,6 +6,7 @@ import time
 
 from harness.figures import figure, scaled
 from harness.load import Load
+from harness.objects import gone
 from harness.scenario import both_proxies
 
 SERVER = {"http": 8080, "tcp": 9000, "auto": 9090}
@@ -26,20 +27,6 @@ def connected(mesh, *pods):
     """istiod has them all, and nothing that they have not acknowledged."""
     proxies = {p["proxy"]: p for p in mesh.control_plane.debug("/debug/syncz")}
     return all(f"{pod.name}.{pod.namespace}" in proxies for pod in pods)
-
-
-def virtual_service(i):
-    return f"""
-        apiVersion: networking.istio.io/v1
-        kind: VirtualService
-        metadata: {{name: server}}
-        spec:
-          hosts: [server]
-          http:
-          - match: [{{uri: {{prefix: /gone-{i}}}}}]
-            directResponse: {{status: 410}}
-          - route: [{{destination: {{host: server}}}}]
-        """
 
 
 @both_proxies
@@ -67,7 +54,7 @@ def test_f2_istiod_restarts_in_a_push(mesh):
     times = scaled(100, 2)
     with load(mesh, client) as traffic:
         for i in range(times):
-            mesh.apply(virtual_service(i), wait=False)
+            mesh.apply(gone(i), wait=False)
             mesh.control_plane.stop_istiod()
             mesh.control_plane.start_istiod()
             mesh.until("the change", lambda: client.get(f"http://server:8080/gone-{i}").status == 410, 60)
@@ -86,7 +73,7 @@ def test_f10_virtual_service_churn(mesh):
     with load(mesh, client, rate=500, connections=16) as traffic:
         began, i, pushes = time.monotonic(), 0, set()
         while time.monotonic() - began < seconds:
-            mesh.apply(virtual_service(i), wait=False)
+            mesh.apply(gone(i), wait=False)
             pushes.add(acknowledged(mesh, client))
             i += 1
             time.sleep(max(0.0, began + i / 10 - time.monotonic()))

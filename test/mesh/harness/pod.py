@@ -11,6 +11,7 @@ import urllib.parse
 
 from . import netns, peers
 from .access_log import AccessLog
+from .admin import Admin
 from .app import App
 from .client import Connection
 from .control_plane import NODE_IP, NODE_IP6
@@ -22,7 +23,7 @@ AGENT_CHATTER = re.compile(r"^\S+Z\tinfo\t|^[a-zA-Z]+: \S+$|^$")  # what the age
 BIN = "/usr/local/bin"  # where the container has its programs
 
 
-class Pod:
+class Pod(Admin):
     def __init__(self, mesh, spec, number):
         self.mesh = mesh
         self.spec = spec
@@ -174,20 +175,8 @@ class Pod:
         finally:
             connection.close()
 
-    def admin(self, path, method="GET"):
-        """The text of an admin page; fails unless it is 200."""
-        status, text = self.http_get(15000, path, method)
-        if status != 200:
-            raise AssertionError(f"admin {method} {path}: {status} {text[:300]}")
-        return text
-
-    def stat(self, name):
-        """One counter or gauge, 0 when it does not exist."""
-        for line in self.admin("/stats?filter=" + urllib.parse.quote("^" + re.escape(name) + "$")).splitlines():
-            key, _, value = line.partition(": ")
-            if key == name:
-                return int(value)
-        return 0
+    def ask_admin(self, path, method):
+        return self.http_get(15000, path, method)
 
     def config_dump(self):
         """What istiod says it sent to this proxy."""
