@@ -102,15 +102,14 @@ void SocketTransport::on_ready(std::uint32_t events) {
     writable_.notify();
 }
 
-Task<Result<void>> SocketTransport::readable() {
-  while (drained_ && !cause_ && !interrupted_) co_await readable_.wait();
-  if (cause_) co_return Error{*cause_};
-  if (std::exchange(interrupted_, false)) co_return Error{Errc::would_block};
-  co_return Result<void>();
-}
+Task<Result<void>> SocketTransport::readable() { return wait(readable_, drained_); }
 
-Task<Result<void>> SocketTransport::writable() {
-  while (full_ && !cause_ && !interrupted_) co_await writable_.wait();
+Task<Result<void>> SocketTransport::writable() { return wait(writable_, full_); }
+
+Task<Result<void>> SocketTransport::wait(Event& event, const bool& blocked) {
+  ++waits_;
+  while (blocked && !cause_ && !interrupted_) co_await event.wait();
+  --waits_;
   if (cause_) co_return Error{*cause_};
   if (std::exchange(interrupted_, false)) co_return Error{Errc::would_block};
   co_return Result<void>();
@@ -123,7 +122,7 @@ Result<void> SocketTransport::shutdown_write() {
 }
 
 void SocketTransport::interrupt() {
-  interrupted_ = readable_.waiting() || writable_.waiting();
+  interrupted_ = waits_ > 0;
   if (readable_.waiting()) readable_.notify();
   if (writable_.waiting()) writable_.notify();
 }

@@ -27,7 +27,7 @@ class SocketTransport : public Transport, private Watched {
   std::uint64_t wire_bytes_read() const override { return read_; }
   std::uint64_t wire_bytes_written() const override { return written_; }
 
-  /// Ends a pending wait with would_block, and nothing else.
+  /// Ends a pending wait with would_block, and nothing else; also one whose socket has just become ready.
   void interrupt();
 
   /// -1 once closed.
@@ -35,6 +35,7 @@ class SocketTransport : public Transport, private Watched {
 
  private:
   void on_ready(std::uint32_t events) override;
+  Task<Result<void>> wait(Event& event, const bool& blocked);
 
   Loop& loop_;
   int fd_;
@@ -44,6 +45,7 @@ class SocketTransport : public Transport, private Watched {
   // made before the loop says that there is more. An end that has been told already is not told again: then it is.
   bool drained_ = false, full_ = false, ended_ = false;
   bool interrupted_ = false;
+  int waits_ = 0;  // under way: from the call until it resumes
   Event readable_, writable_;
   std::uint64_t read_ = 0, written_ = 0;
 };

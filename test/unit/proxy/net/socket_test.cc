@@ -129,6 +129,23 @@ TEST_CASE("socket: close ends waits with its cause, from then on too") {
   REQUIRE(pair.b->try_write(bytes).error().code == Errc::connection_reset);
 }
 
+TEST_CASE("socket: an interruption ends a wait whose bytes have just come") {
+  TestWorker t;
+  SocketPair pair(t.worker);
+  Buffer bytes;
+  REQUIRE(pair.a->try_read(bytes, 100).error().code == Errc::would_block);
+  auto waiting = t.start(pair.a->readable());
+  Timer limit(t.worker.timers(), [&] { pair.a->interrupt(); });
+  limit.arm(milliseconds(1));
+  bytes.append("late");
+  REQUIRE(pair.b->try_write(bytes).value() == 4);
+  t.clock.advance(milliseconds(2));
+  t.poll();  // one turn: the event, then the timer, and only then the one who waited
+  REQUIRE(waiting.done());
+  CHECK(waiting.get().error().code == Errc::would_block);
+  CHECK(t.run(pair.a->readable()).has_value());
+}
+
 TEST_CASE("connect: reaches a listener, with a source address; a reset is seen as one") {
   TestWorker t;
   const Listening server(loopback());
