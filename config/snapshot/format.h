@@ -143,10 +143,15 @@ ParsedFormat parse_format(std::string_view text);
 
 /// A JSON log line: an ordered tree whose leaves are formats. Keys are sorted as Envoy sorts them.
 struct JsonFormat {
+  struct Member;
   struct Node;
-  using Object = std::vector<std::pair<std::string, Node>>;
+  using Object = std::vector<Member>;
   struct Node {
     std::variant<TextFormat, Object, std::vector<Node>, double, bool, std::nullptr_t> value;
+  };
+  struct Member {
+    std::string key;
+    Node node;
   };
   Object root;
   bool omit_empty_values = false;

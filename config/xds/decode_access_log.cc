@@ -50,9 +50,9 @@ JsonFormat::Object decode_object(const Struct& message, int depth, Scope& scope)
   }
   for (const auto& [key, value] : message.fields()) {
     const Scope::Field in(scope, "fields", std::string_view(key));
-    out.emplace_back(key, decode_node(value, depth, scope));
+    out.push_back({key, decode_node(value, depth, scope)});
   }
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
   return out;
 }
 

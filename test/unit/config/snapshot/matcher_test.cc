@@ -1,5 +1,6 @@
-// g++ 12 takes concatenated literals for overlapping memory (GCC bug 105651).
+#ifndef __clang__  // g++ 12 takes concatenated literals for overlapping memory (GCC bug 105651).
 #pragma GCC diagnostic ignored "-Wrestrict"
+#endif
 
 #include "config/snapshot/matcher.h"
 

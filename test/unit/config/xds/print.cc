@@ -87,6 +87,7 @@ class Printer {
   void put(const QueryParameterMatcher& v) { all(v.name, v.value); }
   void put(const FormatItem& v) { all(v.op, v.text, v.alternative, v.path, v.max_length); }
   void put(const JsonFormat::Node& v) { put(v.value); }
+  void put(const JsonFormat::Member& v) { all(v.key, v.node); }
   void put(const JsonFormat& v) { all(v.root, v.omit_empty_values); }
 
   // filters

@@ -55,7 +55,8 @@ TEST_CASE("moving takes the slices, not the bytes") {
   CHECK(b.front().data() == at);
   Buffer c(std::move(b));
   CHECK(c.front().data() == at);
-  c = std::move(c);
+  Buffer& same = c;
+  c = std::move(same);
   CHECK(c.to_string() == "hello");
   b = std::move(c);
   CHECK(b.front().data() == at);
