@@ -200,6 +200,8 @@ def test_e3_proxy_protocol(lab, compare, optional):
                 for i, (what, header) in enumerate(PROXY.items()) for split in (0, 1)}
     table = {key: job.result() for key, job in jobs.items()}
     for what in PROXY:
+        if lab.name == "envoy" and what == "an HTTP/2 preface":
+            continue  # it takes what comes first for HTTP/1 or HTTP/2, however little that is
         assert table[what, 0] == table[what, 1], (what, table[what, 0], table[what, 1])
     for what in STRICTER_PROXY:
         assert lab.name == "envoy" or table[what, 0] == ("", None), what

@@ -123,7 +123,7 @@ def test_f15_half_open_peer(lab, compare, figure):
     """An upstream that falls silent (its packets dropped): stuck no longer than the timeouts, and the pool finds another."""
     app = lab.app("app")
     front = listener("l", LISTENER_PORT, manager(route("r", "app", timeout="1s")))
-    proxy = lab.proxy(static_bootstrap([front], [static_cluster("app", app.port, connect_timeout="0.5s")]))
+    proxy = lab.proxy(static_bootstrap([front], [static_cluster("app", app.port, connect_timeout="0.5s")]), concurrency=1)  # one pool
     assert proxy.get() == 200
     rule = ("INPUT", "-p", "tcp", "--dport", str(app.port), "-j", "DROP")
     lab.sh("iptables", "-A", *rule)
