@@ -187,18 +187,22 @@ std::size_t Pool::streams_per_connection() const {
 }
 
 /// As many connections under way as those in line need. A limit of the circuit breaker does not keep a pool from its
-/// first connection, or nobody in its line would ever be served (as Envoy).
+/// first connection, or nobody in its line would ever be served (as Envoy). An attempt may be over at once, and come
+/// here again: the one loop goes on.
 void Pool::connect_more() {
+  if (connecting_more_) return;
+  connecting_more_ = true;
   while (connecting_ * streams_per_connection() < waiting_.size()) {
     ResourceToken token;
     const bool first = connections_.empty() && connecting_ == 0;
     if (!owner_.shared->breakers.take_connection(owner_.cluster->circuit_breakers, token, first)) {
       owner_.stats->upstream_cx_overflow.add();
-      return;
+      break;
     }
     ++connecting_;
     spawn(owner_.worker.loop(), connect_one(self_.lock(), std::move(token)));
   }
+  connecting_more_ = false;
 }
 
 Task<void> Pool::connect_one(std::shared_ptr<Pool> pool, ResourceToken token) {
@@ -237,6 +241,10 @@ void Pool::connected(Connected result, ResourceToken token, Duration took) {
   connection->client->on_change = [this, raw = connection.get()] { changed(*raw); };
   connection->at = connections_.insert(connections_.end(), connection);
   if (options.max_connection_duration) connection->life.arm(*options.max_connection_duration);
+  offer(*connection);
+  // It ended as soon as it was there. That is what those it was for hear, as from Envoy: whether and when there is
+  // another try is theirs to say.
+  if (connection->client->closed()) fail_waiting(Errc::upstream_closed, {}, streams_per_connection());
   look_again(*connection);
 }
 
@@ -250,11 +258,12 @@ void Pool::connect_failed(const Connected& result) {
   count_connect_failure(stats, result.error);
   const std::size_t waiting = waiting_.size();
   stats.upstream_rq_pending_failure_eject.add(waiting);
-  fail_waiting(result.error, result.failure);
+  fail_waiting(result.error, result.failure, waiting);
 }
 
-void Pool::fail_waiting(Errc error, std::string_view reason) {
-  while (!waiting_.empty()) {
+/// At most so many, the first in line.
+void Pool::fail_waiting(Errc error, std::string_view reason, std::size_t most) {
+  for (; !waiting_.empty() && most > 0; --most) {
     PendingLease& pending = *waiting_.front();
     pending.error = error;
     pending.reason = reason;
@@ -283,13 +292,9 @@ void Pool::changed(Connection& connection) {
 }
 
 void Pool::look_again(Connection& connection) {
-  ClientConnection& client = *connection.client;
-  if (client.closed()) return remove(connection, false);
-  if (!retired_ && !connection.worn && !connection.ready && client.can_open()) {
-    connection.ready = true;
-    ready_.push_back(&connection);
-  }
-  serve_waiting(connection);
+  if (connection.client->closed()) return remove(connection, false);
+  offer(connection);
+  connect_more();
   if (connection.leases > 0) return;
   if (retired_ || connection.worn) return remove(connection, true);
   if (!connection.idle.armed()) {
@@ -299,15 +304,14 @@ void Pool::look_again(Connection& connection) {
   connection.idle_since = owner_.worker.clock().now();
 }
 
-/// A retired pool still serves who is in line, on connections that are not listed as ready any more.
-void Pool::serve_waiting(Connection& connection) {
-  if (waiting_.empty()) return;
-  if (retired_ && !connection.ready && !connection.worn && connection.client->can_open()) {
+/// To who is in line and who comes later. A retired pool still serves who is in line.
+void Pool::offer(Connection& connection) {
+  const bool wanted = !retired_ || !waiting_.empty();
+  if (wanted && !connection.worn && !connection.ready && connection.client->can_open()) {
     connection.ready = true;
     ready_.push_back(&connection);
   }
   while (!waiting_.empty() && take_ready(*waiting_.front())) waiting_.front()->settle();
-  connect_more();
 }
 
 /// Takes no new requests from now on.
@@ -357,6 +361,7 @@ void Pool::remove(Connection& connection, bool local) {
   if (local) connection.client->close(Errc::canceled);
   const std::shared_ptr<Connection> keep = *connection.at;
   connections_.erase(connection.at);
+  connect_more();  // who waited for this one, or for its place under the limit
 }
 
 void Pool::count_bytes(Connection& connection) {
@@ -381,8 +386,8 @@ void Pool::retire() {
 }
 
 void Pool::close(Errc cause) {
+  fail_waiting(cause, {}, waiting_.size());
   retire();
-  fail_waiting(cause, {});
   while (!connections_.empty()) remove(*connections_.front(), true);
 }
 

@@ -142,11 +142,11 @@ class Pool {
   static Task<void> connect_one(std::shared_ptr<Pool> pool, ResourceToken token);
   void connected(Connected result, ResourceToken token, Duration took);
   void connect_failed(const Connected& result);
-  void fail_waiting(Errc error, std::string_view reason);
+  void fail_waiting(Errc error, std::string_view reason, std::size_t most);
   void released(Connection& connection);
   void changed(Connection& connection);
   void look_again(Connection& connection);
-  void serve_waiting(Connection& connection);
+  void offer(Connection& connection);
   void wear(Connection& connection);
   void unlist(Connection& connection);
   void idle_expired(Connection& connection);
@@ -165,6 +165,7 @@ class Pool {
   std::list<PendingLease*> waiting_;
   std::size_t connecting_ = 0;
   bool retired_ = false;
+  bool connecting_more_ = false;  // connect_more() is at work
 };
 
 /// What a failed connection attempt counts besides upstream_cx_connect_fail.

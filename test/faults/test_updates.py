@@ -113,7 +113,7 @@ def test_f3_slow_stalled_and_broken_control_plane(lab, figure):
         back = time.monotonic() - since
         assert ads.settle("route", lambda: ads.set(route("r", "app", timeout="7s"))).get("error_detail") is None
     traffic.ledger.check(app)
-    assert tries >= 1
+    assert 1 <= tries <= 10  # back-off: 0.5 s, doubled; drawn from [0, that), ten within seconds are as good as impossible
     assert back <= 30
     figure("F3 control plane broken", f"{traffic.ledger}; {tries} tries in {seconds} s; back after {back:.1f} s")
 

@@ -49,6 +49,7 @@ class FakeConnector final : public Connector {
     auto [client, server] = MemoryTransport::make();
     out.local = Address(IpAddress::v4(0x0a000063), 40000);
     out.transport = std::move(client);
+    if (ends_at_once) server->close(Errc::eof);
     peers.push_back({target, std::move(server)});
     co_return out;
   }
@@ -68,6 +69,7 @@ class FakeConnector final : public Connector {
   }
 
   bool hold = false;
+  bool ends_at_once = false;  // the peer takes connections, and ends them without a word
   Event release;
   int attempts = 0, waiting = 0;
   std::deque<std::pair<Errc, std::string>> failures;  // of the next attempts; ok: succeeds

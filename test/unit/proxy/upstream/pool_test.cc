@@ -196,6 +196,45 @@ TEST_CASE("a failed connection fails all who wait, as Envoy") {
   complete(f, 0);
 }
 
+TEST_CASE("a connection that ends as soon as it is there fails whom it was for; no other is made for them") {
+  Fixture f;
+  const auto protocol = GENERATE(UpstreamHttpOptions::Protocol::http1, UpstreamHttpOptions::Protocol::http2);
+  f.add_cluster("a", endpoints({1}), [&](Cluster& c) { c.http.protocol = protocol; });
+  f.connector.ends_at_once = true;
+  f.connector.hold = GENERATE(false, true);  // connected within the call, or later
+  Request one(f), two(f);
+  one.start();
+  two.start();
+  f.connector.let_go();
+  f.t.poll();
+  for (Request* r : {&one, &two}) {
+    REQUIRE(r->reply().status == 503);
+    REQUIRE(r->reply().flag == ResponseFlag::upstream_connection_termination);
+  }
+  REQUIRE(f.connector.attempts <= 2);
+  REQUIRE(f.stats().upstream_rq_pending_active.value() == 0);
+  REQUIRE(f.stats().upstream_cx_active.value() == 0);
+  f.connector.ends_at_once = false;
+  Request next(f);
+  next.start();
+  REQUIRE(f.stats().upstream_cx_active.value() == 1);
+}
+
+TEST_CASE("who waits under a limit of connections gets the next one when the one there is ends") {
+  Fixture f;
+  f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers.max_connections = 1; });
+  Request one(f), two(f);
+  one.start();
+  two.start();
+  f.connector.peer(0).close(Errc::eof);
+  f.t.poll();
+  REQUIRE(one.reply().status == 503);
+  REQUIRE(f.connector.attempts == 2);
+  f.connector.peer(1).send(ok_response);
+  f.t.poll();
+  REQUIRE(two.read().first == "hi");
+}
+
 TEST_CASE("circuit breakers of requests, pending requests and connections") {
   Fixture f;
   SECTION("pending") {
