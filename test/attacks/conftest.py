@@ -1,17 +1,15 @@
 """Fixtures of the attacks: README.md says how one is written."""
 
 import contextlib
-import ctypes
 import os
-import pathlib
 import subprocess
-import tempfile
 
 import pytest
 
-from harness import peers
-from harness.procs import tail
-from proxies import H1_UPSTREAM, H2_UPSTREAM, TLS_UPSTREAM, Proxy
+from harness import netns, peers
+from harness.lifetime import stop_on_signals
+from harness.standalone import Lab, own_run
+from proxies import H1_UPSTREAM, H2_UPSTREAM, TLS_UPSTREAM, Attacked
 from upstream import Upstream, good_http1
 
 FULL = os.environ.get("CLEW_SCALE") == "full"  # a test's docstring says what that is, and what CI has
@@ -19,11 +17,8 @@ _table = []  # (row, what, proxy, shown, holds)
 
 
 def pytest_configure(config):
+    stop_on_signals()
     config.addinivalue_line("markers", "proxies(NAME...): those that a test runs on, where not on both")
-    # All of it happens in a network of its own, which goes with this process: ports are free, nothing leaks out.
-    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):
-        pytest.exit("needs root: each run has a network namespace of its own")
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 def pytest_generate_tests(metafunc):
@@ -33,21 +28,22 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(scope="session")
-def directory():
+def lab():
+    """A network of its own: ports are free, nothing leaks out. This thread is in it, and those that it starts."""
     if not peers.clew().exists():
         pytest.exit(f"{peers.clew()} does not exist: build it, or name another binary by CLEW_BINARY")
-    with tempfile.TemporaryDirectory(prefix="clew-attacks-") as name:
-        yield pathlib.Path(name)
+    with own_run() as run, contextlib.closing(Lab("both", *run)) as lab, netns.entered(lab.ns):
+        yield lab
 
 
 @pytest.fixture(scope="session")
-def upstreams():
+def upstreams(lab):
     return Upstream(H1_UPSTREAM), Upstream(H2_UPSTREAM), Upstream(TLS_UPSTREAM)
 
 
 @pytest.fixture(scope="session")
-def envoy(directory):
-    with Proxy("envoy", 9000, directory) as proxy:
+def envoy(lab):
+    with Attacked(lab, "envoy", 9000) as proxy:
         yield proxy
 
 
@@ -72,14 +68,14 @@ def tls(upstreams):
 
 
 @pytest.fixture
-def proxy(request, directory, h1, h2):
+def proxy(request, lab, h1, h2):
     """The one under attack. clew is a new process for each test, so that its memory is the attack's; Envoy takes longer to start, and stays.
     After the test it must still serve."""
     with contextlib.ExitStack() as stack:
         if request.param == "envoy":
             proxy = request.getfixturevalue("envoy")
         else:
-            proxy = stack.enter_context(Proxy("clew", 9100, directory))
+            proxy = stack.enter_context(Attacked(lab, "clew", 9100))
         proxy.missed = []
         row, _, what = request.node.originalname.removeprefix("test_").partition("_")
         proxy.expect = lambda *args: _expect(proxy, f"{row.upper()} {what}".replace("_", " ").rstrip(), *args)
@@ -88,7 +84,7 @@ def proxy(request, directory, h1, h2):
         h2.reset(None)
         proxy.running()
         proxy.expect("a good client is served afterwards", serves(proxy))
-        assert not proxy.missed, "\n".join([*proxy.missed, tail(proxy.output, 20)])
+        assert not proxy.missed, "\n".join([*proxy.missed, proxy.explain()])
 
 
 def _expect(proxy, row, what, holds, shown=None):

@@ -11,8 +11,8 @@ import pytest
 
 from conftest import FULL
 from frames import *
+from harness import peers
 from harness.procs import wait_for
-from proxies import binary
 from upstream import good_http1
 
 MIB = 1 << 20
@@ -547,5 +547,5 @@ def test_a13_deep_documents(proxy, tmp_path):
     for name, text in (("deep.json", "[" * 100_000 + "]" * 100_000), ("map.json", '{"a":' * 100_000 + "1" + "}" * 100_000),
                        ("deep.yaml", "- " * 100_000), ("flow.yaml", "a: " + "[" * 100_000)):
         (tmp_path / name).write_text(text)
-        codes.append(subprocess.run([binary(proxy.name), "-c", tmp_path / name, "--mode", "validate"], capture_output=True, timeout=120).returncode)
+        codes.append(subprocess.run([peers.proxy(proxy.name), "-c", tmp_path / name, "--mode", "validate"], capture_output=True, timeout=120).returncode)
     proxy.expect("exit code 1 for each", codes == [1] * 4, codes)

@@ -14,9 +14,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mesh"))
 
-from harness import figures, netns, peers  # noqa: E402
+from harness import figures, peers  # noqa: E402
 from harness.lifetime import stop_on_signals  # noqa: E402
-from standalone import Lab  # noqa: E402
+from harness.standalone import Lab, own_run  # noqa: E402
 
 PROXIES = ["envoy", "clew"]
 
@@ -39,11 +39,8 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def run():
-    name, directory = netns.new_run()
-    reaper = netns.start_reaper(name)
-    yield name, directory
-    reaper.stdin.close()
-    reaper.wait()
+    with own_run() as run:
+        yield run
 
 
 @pytest.fixture

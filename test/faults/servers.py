@@ -1,5 +1,6 @@
 """Peers that a test scripts: TCP servers and a DNS server."""
 
+import asyncio
 import contextlib
 import socket
 import struct
@@ -58,6 +59,38 @@ def reset(sock):
     """Ends a connection by RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+class Gathering:
+    """An application that answers when `count` requests are there, all of them, and then keeps their connections."""
+
+    def __init__(self, lab, count):
+        self.port, self.here, self.ended = lab.free_port(), 0, 0
+        self._count = count
+        ready = threading.Event()
+        threading.Thread(target=self._run, args=(lab.ns, ready), daemon=True).start()
+        ready.wait()
+
+    def _run(self, ns, ready):
+        async def main():
+            self._all = asyncio.Event()
+            async with await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=self._count):
+                ready.set()
+                await asyncio.Event().wait()
+        with netns.entered(ns):
+            asyncio.run(main())
+
+    async def _serve(self, reader, writer):
+        with contextlib.suppress(OSError, EOFError):
+            await reader.readuntil(b"\r\n\r\n")
+            self.here += 1
+            if self.here == self._count:
+                self._all.set()
+            await self._all.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            await reader.read()
+        self.ended += 1
+        writer.close()
 
 
 class Dns:

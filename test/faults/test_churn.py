@@ -6,7 +6,7 @@ from harness import netns
 from harness.figures import scaled
 from harness.load import Load
 from harness.procs import wait_for
-from standalone import LISTENER_PORT, TYPES, ads_bootstrap, eds_cluster, endpoints, listener, manager, route
+from harness.resources import LISTENER_PORT, TYPES, ads_bootstrap, eds_cluster, endpoints, listener, manager, route
 
 
 def slope(samples):

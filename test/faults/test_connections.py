@@ -15,8 +15,8 @@ from harness.client import Closed
 from harness.figures import scaled
 from harness.load import Load
 from harness.procs import wait_for
+from harness.resources import LISTENER_PORT, listener, listener_filter, manager, route, static_bootstrap, static_cluster, tcp_proxy
 from servers import Scripted, read_head, reset
-from standalone import (LISTENER_PORT, listener, listener_filter, manager, route, static_bootstrap, static_cluster, tcp_proxy)
 
 ATTACKER = pathlib.Path(__file__).with_name("attacker.py")
 

@@ -8,8 +8,8 @@ from harness import netns
 from harness.figures import scaled
 from harness.load import Load
 from harness.procs import wait_for
-from standalone import (ADS, LISTENER_PORT, ROUTER, TYPES, address, ads_bootstrap, eds_cluster, endpoints, listener, manager,
-                        route, static_cluster)
+from harness.resources import (ADS, LISTENER_PORT, ROUTER, TYPES, address, ads_bootstrap, eds_cluster, endpoints, listener, manager, route,
+                               static_cluster)
 
 
 def serve(lab, *apps, **options):

@@ -40,3 +40,14 @@ def versions():
 def clew():
     """The binary under test."""
     return pathlib.Path(os.environ.get("CLEW_BINARY") or ROOT / "build/clew").resolve()
+
+
+def proxy(name):
+    """The binary of «clew» or «envoy»."""
+    return {"clew": clew, "envoy": envoy}[name]()
+
+
+@functools.cache
+def sanitized():
+    """The binary under test has the address sanitizer in it."""
+    return b"__asan_init" in clew().read_bytes()

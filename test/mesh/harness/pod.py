@@ -118,7 +118,7 @@ class Pod(Admin):
     @property
     def proxy_binary(self):
         choice = self.spec.proxy
-        return {"clew": peers.clew, "envoy": peers.envoy}[choice]() if choice in ("clew", "envoy") else pathlib.Path(choice)
+        return peers.proxy(choice) if choice in ("clew", "envoy") else pathlib.Path(choice)
 
     @property
     def stdout(self):

@@ -10,113 +10,31 @@ import re
 import socket
 import subprocess
 import threading
+import types
 
-from harness import netns, peers
-from harness.admin import Admin
-from harness.app import App
-from harness.client import Connection
-from harness.procs import Failed, Process, wait_for
+from . import netns, peers
+from .admin import Admin
+from .app import App
+from .client import Connection
+from .procs import Failed, Process, wait_for
+from .resources import LISTENER_PORT, TYPES
 
 BUILD = peers.clew().parent
-ADMIN_PORT = 15000
-LISTENER_PORT = 10000
 SANITIZERS = {"ASAN_OPTIONS": "log_path={0}:detect_stack_use_after_return=0", "UBSAN_OPTIONS": "log_path={0}:print_stacktrace=1",
               "TSAN_OPTIONS": "log_path={0}"}
 
-HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
-ROUTER = {"name": "envoy.filters.http.router",
-          "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}
-HTTP_OPTIONS = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-TYPES = {kind: f"type.googleapis.com/envoy.{path}" for kind, path in {
-    "cluster": "config.cluster.v3.Cluster", "endpoints": "config.endpoint.v3.ClusterLoadAssignment",
-    "listener": "config.listener.v3.Listener", "route": "config.route.v3.RouteConfiguration",
-    "secret": "extensions.transport_sockets.tls.v3.Secret"}.items()}
-ADS = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}  # as istiod's: waits for ever
 
+@contextlib.contextmanager
+def own_run():
+    """(name, directory) of a run whose namespaces, processes and files go with this process, however it ends."""
+    name, directory = netns.new_run()
+    reaper = netns.start_reaper(name)
+    try:
+        yield name, directory
+    finally:
+        reaper.stdin.close()
+        reaper.wait()
 
-# ---- resources
-
-def address(port, ip="127.0.0.1"):
-    return {"socket_address": {"address": ip, "port_value": port}}
-
-
-def endpoints(name, *ports, ip="127.0.0.1"):
-    return {"@type": TYPES["endpoints"], "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(p, ip)}} for p in ports]}] if ports else []}
-
-
-def static_cluster(name, *ports, ip="127.0.0.1", **fields):
-    assignment = {k: v for k, v in endpoints(name, *ports, ip=ip).items() if k != "@type"}
-    return {"@type": TYPES["cluster"], "name": name, "type": "STATIC", "connect_timeout": "1s", "load_assignment": assignment, **fields}
-
-
-def eds_cluster(name, **fields):
-    return {"@type": TYPES["cluster"], "name": name, "type": "EDS", "connect_timeout": "1s",
-            "eds_cluster_config": {"eds_config": ADS, "service_name": name}, **fields}
-
-
-def http2(cluster):
-    return {**cluster, "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-        "@type": HTTP_OPTIONS, "explicit_http_config": {"http2_protocol_options": {}}}}}
-
-
-# istiod's default for every outbound route
-ISTIO_RETRIES = {"retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes", "num_retries": 2,
-                 "retry_host_predicate": [{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": {
-                     "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"}}],
-                 "host_selection_retry_max_attempts": "5", "retriable_status_codes": [503]}
-
-
-def route(name, *targets, **fields):
-    """targets: cluster names (everything goes to the one), or (prefix, cluster)."""
-    routes = [{"name": cluster, "match": {"prefix": prefix}, "route": {"cluster": cluster, "timeout": "0s", **fields}}
-              for prefix, cluster in [t if isinstance(t, tuple) else ("/", t) for t in targets]]
-    return {"@type": TYPES["route"], "name": name, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]}
-
-
-def manager(routes=None, **fields):
-    """An HTTP connection manager: with this route table, or asking ADS for the table of this name."""
-    source = {"rds": {"route_config_name": routes, "config_source": ADS}} if isinstance(routes, str) else {
-        "route_config": {k: v for k, v in routes.items() if k != "@type"}}
-    return {"name": "envoy.filters.network.http_connection_manager",
-            "typed_config": {"@type": HCM, "stat_prefix": "test", **source, "http_filters": [ROUTER], **fields}}
-
-
-def tcp_proxy(cluster, **fields):
-    return {"name": "envoy.filters.network.tcp_proxy",
-            "typed_config": {"@type": TCP_PROXY, "stat_prefix": "tcp", "cluster": cluster, **fields}}
-
-
-def listener(name, port, filters, **fields):
-    chain = {"filters": [filters]}
-    return {"@type": TYPES["listener"], "name": name, "address": address(port, "0.0.0.0"), "filter_chains": [chain], **fields}
-
-
-def listener_filter(kind, message, **fields):
-    return {"name": f"envoy.filters.listener.{kind}",
-            "typed_config": {"@type": f"type.googleapis.com/envoy.extensions.filters.listener.{kind}.v3.{message}", **fields}}
-
-
-def static_bootstrap(listeners, clusters, **fields):
-    def plain(resources):
-        return [{k: v for k, v in r.items() if k != "@type"} for r in resources]
-    return {"node": {"id": "sidecar~10.0.0.1~test.default~default.svc.cluster.local", "cluster": "test.default"},
-            "admin": {"address": address(ADMIN_PORT)},
-            "static_resources": {"listeners": plain(listeners), "clusters": plain(clusters)}, **fields}
-
-
-def ads_bootstrap(socket_path):
-    """As the agent's: everything by delta ADS over a unix socket."""
-    xds = http2({"name": "xds-grpc", "type": "STATIC", "connect_timeout": "1s", "load_assignment": {
-        "cluster_name": "xds-grpc", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(socket_path)}}}}]}]}})
-    return static_bootstrap([], [xds], dynamic_resources={
-        "lds_config": ADS, "cds_config": ADS,
-        "ads_config": {"api_type": "DELTA_GRPC", "transport_api_version": "V3", "set_node_on_first_message_only": True,
-                       "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}]}})
-
-
-# ---- processes
 
 class Ads:
     """The ADS server of test/integration as a process; what the proxy tells it is kept as dicts."""
@@ -180,12 +98,13 @@ class Ads:
 
 
 class Proxy(Admin):
-    def __init__(self, lab, binary, bootstrap, options=(), prefix=(), concurrency=2, log_level="warning"):
-        self.lab, self.name = lab, "envoy" if binary.name == "envoy" else "clew"
+    def __init__(self, lab, name, bootstrap, options=(), prefix=(), concurrency=2, log_level="warning"):
+        self.lab, self.name = lab, name
+        self.admin_port = bootstrap["admin"]["address"]["socket_address"]["port_value"]
         self._file = lab.dir / f"proxy{next(lab.numbers)}.json"
         self._file.write_text(json.dumps(bootstrap))
         self.log = self._file.with_suffix(".log")
-        self._argv = [*prefix, binary, "-c", self._file, "--concurrency", str(concurrency), "--disable-hot-restart", "-l", log_level, *options]
+        self._argv = [*prefix, peers.proxy(name), "-c", self._file, "--concurrency", str(concurrency), "--disable-hot-restart", "-l", log_level, *options]
         self.process = None
         self.start()
 
@@ -193,9 +112,13 @@ class Proxy(Admin):
         reports = {k: v.format(self.lab.dir / "sanitizer") for k, v in SANITIZERS.items()}
         self.process = Process(self.name, self._argv, self.lab.ns, self.log, env={**os.environ, **reports})
 
-    def stop(self):
+    def stop(self, grace=0.0):
         if self.process:
-            self.process.stop()
+            self.process.stop(grace)
+
+    @property
+    def sanitized(self):
+        return self.name == "clew" and peers.sanitized()
 
     @property
     def pid(self):
@@ -204,7 +127,8 @@ class Proxy(Admin):
     def explain(self):
         return self.process.explain()
 
-    def http(self, path, method="GET", port=ADMIN_PORT, timeout=10.0):
+    def http(self, path, method="GET", port=None, timeout=10.0):
+        port = port or self.admin_port
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
         connection.sock = netns.connect(self.lab.ns, ("127.0.0.1", port), timeout)
         with contextlib.closing(connection):
@@ -247,6 +171,22 @@ class Proxy(Admin):
                 "descriptors": len(os.listdir(f"/proc/{self.pid}/fd")),
                 "threads": int(re.search(r"Threads:\s+(\d+)", status)[1])}
 
+    @contextlib.contextmanager
+    def growth(self):
+        """What the process took at most, beyond what it had before: `.bytes` after the block. Nothing under a sanitizer."""
+        pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")  # the peak is now
+        before, grown = self._peak(), types.SimpleNamespace(bytes=0)
+        yield grown
+        grown.bytes = 0 if self.sanitized else max(0, self._peak() - before)
+
+    def _peak(self):
+        return 1024 * int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{self.pid}/status").read_text())[1])
+
+    def cpu(self):
+        """Seconds of all threads, to the nanosecond."""
+        tasks = pathlib.Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((t / "schedstat").read_text().split()[0]) for t in tasks) / 1e9
+
 
 class Lab:
     """What one test uses; gone when it ends. `name` is the proxy that is tested: envoy or clew."""
@@ -262,10 +202,14 @@ class Lab:
     def close(self):
         self._end.close()
         netns.delete(self.ns)
+        return self.reports()
+
+    def reports(self):
+        """What sanitizers wrote."""
         return [p.read_text(errors="replace") for p in self.dir.glob("sanitizer*")]
 
     def proxy(self, bootstrap, wait=True, **options):
-        proxy = Proxy(self, peers.envoy() if self.name == "envoy" else peers.clew(), bootstrap, **options)
+        proxy = Proxy(self, self.name, bootstrap, **options)
         self._end.callback(proxy.stop)
         return proxy.wait_ready() if wait else proxy
 
