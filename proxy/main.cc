@@ -7,8 +7,11 @@
 #include "proxy/init/command.h"
 
 #include <cstdio>
+#include <cstdlib>
+#include <new>
 #include <string>
 #include <string_view>
+#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -17,6 +20,14 @@ namespace {
 int fail(const std::string& what) {
   std::fprintf(stderr, "clew: %s\n", what.c_str());
   return 1;
+}
+
+/// Nothing can be kept up without memory, least of all half of a configuration: the agent starts us again.
+void end_without_memory() {
+  constexpr std::string_view text = "clew: out of memory\n";
+  const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+  (void)written;
+  std::abort();
 }
 
 void set_up_log(const clew::CommandLine& options, const clew::Bootstrap& bootstrap) {
@@ -38,6 +49,7 @@ void set_up_log(const clew::CommandLine& options, const clew::Bootstrap& bootstr
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::set_new_handler(end_without_memory);
   // The second is the first word of the injected istio-init container: the stock tool's name.
   const std::string_view command = argc > 1 ? argv[1] : "";
   if (command == "init" || command == "istio-iptables") return clew::run_init(argc - 1, argv + 1);
