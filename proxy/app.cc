@@ -179,7 +179,7 @@ std::string App::start() {
     runtime->start();
   }
   workers_started_ = true;
-  xds_.start();
+  control_.post([this] { xds_.start(); });  // after the snapshot that has the control plane's cluster
   return {};
 }
 
