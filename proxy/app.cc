@@ -1,7 +1,6 @@
 #include "proxy/app.h"
 
 #include "config/bootstrap/static_resources.h"
-#include "config/xds/type_urls.h"
 #include "filters/peer_metadata.h"
 #include "filters/registry.h"
 #include "proxy/base/log.h"
@@ -13,6 +12,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <malloc.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -110,6 +110,12 @@ std::int64_t connection_limit(std::uint64_t configured) {
   return static_cast<std::int64_t>(std::min<std::uint64_t>(configured, INT64_MAX));
 }
 
+std::int64_t resident_bytes() {
+  std::int64_t all = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
 unsigned worker_count(const CommandLine& options) {
   const unsigned wanted = options.concurrency.value_or(std::thread::hardware_concurrency());
   return std::clamp(wanted, 1u, control_index);
@@ -175,7 +181,7 @@ std::string App::start() {
   xds_.store().start();
   workers_opening_ = workers_.size();
   for (auto& runtime : workers_) {
-    runtime->worker().post([this] { control_.post([this] { --workers_opening_; }); });
+    runtime->worker().post([this] { control_.post([this] { on_worker_open(); }); });
     runtime->start();
   }
   workers_started_ = true;
@@ -196,6 +202,11 @@ void App::on_ready(std::uint32_t) {
   if (::read(signals_, &signal, sizeof(signal)) != sizeof(signal)) return;
   CLEW_LOG(main, warning, "caught {}, exiting", signal.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
   quit();
+}
+
+void App::on_worker_open() {
+  --workers_opening_;
+  workers_open_at_ = clock_.now();
 }
 
 void App::publish(const Update& update) {
@@ -264,17 +275,23 @@ std::int64_t App::days_until_expiry() const {
 
 void App::collect_server(StatSink& sink) const {
   sink.gauge("server.state", static_cast<std::int64_t>(state()));
-  sink.gauge("server.live", state() == ServerState::live ? 1 : 0);
+  const bool live = state() == ServerState::live;
+  sink.gauge("server.live", live ? 1 : 0);
   sink.gauge("server.uptime", std::chrono::duration_cast<std::chrono::seconds>(uptime()).count());
   sink.gauge("server.concurrency", concurrency());
   const struct mallinfo2 info = mallinfo2();
   sink.gauge("server.memory_allocated", static_cast<std::int64_t>(info.uordblks + info.hblkhd));
   sink.gauge("server.memory_heap_size", static_cast<std::int64_t>(info.arena + info.hblkhd));
+  sink.gauge("server.memory_physical_size", resident_bytes());
   sink.gauge("server.total_connections", connections_.active());
   sink.gauge("server.days_until_first_cert_expiring", days_until_expiry());
   sink.gauge("listener_manager.workers_started", workers_started_ ? 1 : 0);
-  sink.text("cluster_manager.cds.version_text", config().version(type_url::cluster));
-  sink.text("listener_manager.lds.version_text", config().version(type_url::listener));
+  Histogram initialization;  // Envoy tells one value as a histogram
+  if (live) {
+    const TimePoint at = std::max(workers_open_at_, config().initialized_at().value_or(workers_open_at_));
+    initialization.record(std::chrono::duration<double, std::milli>(at - started_).count());
+  }
+  sink.histogram("server.initialization_time_ms", initialization);
 }
 
 Task<StatSnapshot> App::stats() {
@@ -287,7 +304,7 @@ Task<StatSnapshot> App::stats() {
   std::vector<StatSnapshot> parts = co_await gather<StatSnapshot>(control_, workers_, ask);
   StatSnapshot all(included);
   collect_server(all);
-  config().stats().collect(all);
+  config().collect(all);
   control_clusters_.collect(all);
   collect_membership(*config().snapshot(), all);
   collect_circuit_breakers(*config().snapshot(), upstreams_, all);

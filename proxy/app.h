@@ -56,6 +56,7 @@ class App final : public Process, private Watched {
  private:
   /// A signal has come.
   void on_ready(std::uint32_t events) override;
+  void on_worker_open();
   void publish(const Update& update);
   std::int64_t days_until_expiry() const;
   void collect_server(StatSink& sink) const;
@@ -86,6 +87,7 @@ class App final : public Process, private Watched {
   AdminServer admin_;
   std::vector<std::unique_ptr<WorkerRuntime>> workers_;
   std::size_t workers_opening_ = 0;  // have not yet taken the first snapshot, with its listeners
+  TimePoint workers_open_at_{};
   bool workers_started_ = false, unhealthy_ = false, quitting_ = false;
   StatSnapshot counted_before_;  // what /reset_counters takes away
   std::set<std::string> bind_failures_;

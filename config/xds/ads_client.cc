@@ -119,10 +119,8 @@ Task<void> AdsClient::serve_stream() {
                status.message);
   }
   stream_.reset();
-  if (connected_) {
-    connected_ = false;
-    handler_.on_connected(false);
-  }
+  connected_ = false;
+  handler_.on_connected(false);
 }
 
 void AdsClient::receive(const std::string& bytes) {

@@ -32,7 +32,7 @@ class AdsHandler {
   virtual ~AdsHandler() = default;
   /// Applies each resource alone: good ones stand, whatever the others are.
   virtual Refusals on_response(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response) = 0;
-  /// connected: the first response of a stream came; not connected: the stream ended.
+  /// connected: the first response of a stream came; not connected: one ended, or could not be opened.
   virtual void on_connected(bool connected) = 0;
 };
 

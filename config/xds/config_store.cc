@@ -129,6 +129,7 @@ std::string ConfigStore::accept_resource(std::string_view type_url, const std::s
       record.active = std::move(record.warming);
       record.warming.reset();
       changed_routes_.insert(name);
+      if (const auto rds = stats_.rds.find(name); rds != stats_.rds.end()) rds->second.reloaded(clock_.wall());
     }
     return problem;
   }
@@ -200,6 +201,7 @@ void ConfigStore::remove_resource(std::string_view type_url, const std::string& 
 }
 
 Refusals ConfigStore::on_response(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response) {
+  const TimePoint arrived = clock_.now();
   Refusals refusals;
   const auto refuse = [&](const std::string& name, const std::string& why) {
     refusals.names.insert(name);
@@ -221,22 +223,44 @@ Refusals ConfigStore::on_response(const envoy::service::discovery::v3::DeltaDisc
   }
   versions_[response.type_url()] = version;
 
-  if (response.type_url() == type_url::cluster || response.type_url() == type_url::listener) {
-    auto& stats = response.type_url() == type_url::cluster ? stats_.cds : stats_.lds;
-    (response.type_url() == type_url::cluster ? got_clusters_ : got_listeners_) = true;
-    stats.update_attempt.add();
-    (refusals.detail.empty() ? stats.update_success : stats.update_rejected).add();
-  }
+  if (response.type_url() == type_url::cluster) got_clusters_ = true;
+  if (response.type_url() == type_url::listener) got_listeners_ = true;
+  if (response.has_control_plane()) stats_.control_plane = response.control_plane().identifier();
   settle();
+  count(response, refusals, clock_.now() - arrived);
   return refusals;
+}
+
+void ConfigStore::count(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response, const Refusals& refusals,
+                        Duration took) {
+  const std::string& version = response.system_version_info();
+  const WallTime now = clock_.wall();
+  if (response.type_url() == type_url::route) {
+    for (const auto& resource : response.resources()) {
+      const auto rds = stats_.rds.find(resource.name());
+      if (rds == stats_.rds.end()) continue;
+      refusals.names.contains(resource.name()) ? rds->second.rejected() : rds->second.accepted(version, now, took);
+    }
+    return;
+  }
+  if (response.type_url() != type_url::cluster && response.type_url() != type_url::listener) return;
+  SubscriptionStats& stats = response.type_url() == type_url::cluster ? stats_.cds : stats_.lds;
+  if (!refusals.detail.empty()) return stats.rejected();
+  stats.accepted(version, now, took);
+  if (response.resources_size() + response.removed_resources_size() > 0) stats.reloaded(now);
+}
+
+void ConfigStore::on_subscribed() {
+  stats_.cds.begun();
+  stats_.lds.begun();
 }
 
 void ConfigStore::on_connected(bool connected) {
   stats_.connected_state.set(connected ? 1 : 0);
-  if (!connected) {
-    stats_.cds.update_failure.add();
-    stats_.lds.update_failure.add();
-  }
+  if (connected) return;
+  stats_.cds.failed();
+  stats_.lds.failed();
+  for (auto& [name, rds] : stats_.rds) rds.failed();
 }
 
 std::string ConfigStore::on_secret(const google::protobuf::Any& resource, const std::string& version) {
@@ -277,6 +301,8 @@ void ConfigStore::on_fetch_timeout(std::string_view type_url, const std::string&
   if (arrived) return;
   CLEW_LOG(config, warning, "{} {} did not arrive in its initial_fetch_timeout: what names it goes live without",
            type_url, name);
+  if (const auto rds = stats_.rds.find(name); type_url == type_url::route && rds != stats_.rds.end())
+    rds->second.timed_out();
   remove_resource(type_url, name);
   settle();
 }
@@ -431,6 +457,9 @@ void ConfigStore::update_wants() {
     changed_routes_.insert(entry.first);
     return true;
   });
+  std::erase_if(stats_.rds, [&](const auto& entry) { return !rds.contains(entry.first); });
+  for (const auto& [name, timeout] : rds)
+    if (const auto [entry, fresh] = stats_.rds.try_emplace(name); fresh) entry->second.begun();
   std::erase_if(resolved_, [&](const auto& entry) { return !clusters_.contains(entry.first); });
   wanted_secrets_ = secrets;
   wants_.endpoints(eds);
@@ -443,8 +472,8 @@ void ConfigStore::settle() {
   activate_clusters();
   activate_listeners();
   update_wants();
-  if (!initialized_ && got_clusters_ && got_listeners_ && warming_clusters_.empty() && warming_listeners_.empty())
-    initialized_ = true;
+  if (!initialized_at_ && got_clusters_ && got_listeners_ && warming_clusters_.empty() && warming_listeners_.empty())
+    initialized_at_ = clock_.now();
   publish();
   update_gauges();
 }
@@ -504,26 +533,24 @@ void ConfigStore::update_gauges() {
   stats_.listeners_active.set(static_cast<std::int64_t>(snapshot_->listeners.size()));
 }
 
-void ConfigStats::collect(StatSink& sink) const {
-  const auto subscription = [&](const std::string& prefix, const Subscription& s) {
-    sink.counter(prefix + "update_attempt", s.update_attempt.value());
-    sink.counter(prefix + "update_success", s.update_success.value());
-    sink.counter(prefix + "update_rejected", s.update_rejected.value());
-    sink.counter(prefix + "update_failure", s.update_failure.value());
+/// As Envoy names them: a route table's by the first connection manager that asks for it.
+void ConfigStore::collect(StatSink& sink) const {
+  stats_.collect(sink);
+  std::set<std::string_view> told;
+  const auto tell = [&](const FilterChain& chain) {
+    const auto* const manager = std::get_if<std::shared_ptr<const HttpConnectionManager>>(&chain.terminal);
+    if (!manager || (*manager)->inline_routes) return;
+    const auto rds = stats_.rds.find((*manager)->rds_name);
+    if (rds == stats_.rds.end() || !told.insert(rds->first).second) return;
+    std::string prefix = "http." + (*manager)->stat_prefix + ".rds." + rds->first + ".";
+    std::replace(prefix.begin(), prefix.end(), ':', '_');
+    rds->second.collect(prefix, sink);
+    rds->second.collect_reloads(prefix, sink);
   };
-  subscription("cluster_manager.cds.", cds);
-  subscription("listener_manager.lds.", lds);
-  sink.counter("cluster_manager.cluster_added", cluster_added.value());
-  sink.counter("cluster_manager.cluster_modified", cluster_modified.value());
-  sink.counter("cluster_manager.cluster_removed", cluster_removed.value());
-  sink.gauge("cluster_manager.active_clusters", active_clusters.value());
-  sink.gauge("cluster_manager.warming_clusters", warming_clusters.value());
-  sink.counter("listener_manager.listener_added", listener_added.value());
-  sink.counter("listener_manager.listener_modified", listener_modified.value());
-  sink.counter("listener_manager.listener_removed", listener_removed.value());
-  sink.gauge("listener_manager.total_listeners_active", listeners_active.value());
-  sink.gauge("listener_manager.total_listeners_warming", listeners_warming.value());
-  sink.gauge("control_plane.connected_state", connected_state.value());
+  snapshot_->listeners.for_each([&](const std::string&, const std::shared_ptr<const Listener>& listener) {
+    for (const auto& chain : listener->chains) tell(*chain);
+    if (listener->default_chain) tell(*listener->default_chain);
+  });
 }
 
 }  // namespace clew

@@ -6,11 +6,12 @@
 
 #include "config/snapshot/snapshot.h"
 #include "config/xds/ads_client.h"
+#include "config/xds/config_stats.h"
 #include "config/xds/resource.h"
 #include "config/xds/tls_slots.h"
-#include "proxy/stats/stats.h"
 
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -19,17 +20,6 @@ class Any;
 }
 
 namespace clew {
-
-/// Counters under Envoy's names, as the agent's readiness and people read them.
-struct ConfigStats final : StatSource {
-  struct Subscription {
-    Counter update_attempt, update_success, update_rejected, update_failure;
-  };
-  Subscription cds, lds;
-  Counter cluster_added, cluster_modified, cluster_removed, listener_added, listener_modified, listener_removed;
-  Gauge active_clusters, warming_clusters, listeners_active, listeners_warming, connected_state;
-  void collect(StatSink& sink) const override;
-};
 
 class ConfigStore final : public AdsHandler {
  public:
@@ -58,12 +48,15 @@ class ConfigStore final : public AdsHandler {
   void on_resolved(const std::string& cluster, std::shared_ptr<const LoadAssignment> endpoints);
   /// Publishes what the static resources make; call once after adding them.
   void start();
+  /// Clusters and listeners are asked for from now on.
+  void on_subscribed();
 
   // state
   /// CDS came and everything in it was warm once: listeners are no longer held back. Stays true.
   bool clusters_ready() const { return clusters_ready_; }
   /// CDS and LDS came and everything in them was warm once: server.state may become LIVE. Stays true.
-  bool initialized() const { return initialized_; }
+  bool initialized() const { return initialized_at_.has_value(); }
+  const std::optional<TimePoint>& initialized_at() const { return initialized_at_; }
   const SnapshotPtr& snapshot() const { return snapshot_; }
   const StringMap<Record<Cluster>>& clusters() const { return clusters_; }
   const StringMap<Record<Listener>>& listeners() const { return listeners_; }
@@ -73,7 +66,7 @@ class ConfigStore final : public AdsHandler {
   /// Secrets that are waited for, by name.
   const std::set<SecretReference>& wanted_secrets() const { return wanted_secrets_; }
   const std::string& version(std::string_view type_url) const;
-  const ConfigStats& stats() const { return stats_; }
+  void collect(StatSink& sink) const;
 
  private:
   template <class T, class Decode>
@@ -95,6 +88,8 @@ class ConfigStore final : public AdsHandler {
   void update_wants();
   void publish();
   void update_gauges();
+  void count(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response, const Refusals& refusals,
+             Duration took);
 
   const FilterRegistry& filters_;
   const Clock& clock_;
@@ -112,7 +107,8 @@ class ConfigStore final : public AdsHandler {
   std::set<std::string> warming_clusters_, warming_listeners_;
   StringMap<std::set<std::string>> clusters_by_eds_name_;
   bool references_changed_ = false;  // clusters or listeners came or went: what they refer to is to be looked at again
-  bool got_clusters_ = false, got_listeners_ = false, clusters_ready_ = false, initialized_ = false;
+  bool got_clusters_ = false, got_listeners_ = false, clusters_ready_ = false;
+  std::optional<TimePoint> initialized_at_;
   TlsSlots tls_;
   // what the next snapshot will differ in
   std::set<std::string> changed_clusters_, changed_listeners_, changed_routes_;

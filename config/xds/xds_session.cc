@@ -34,6 +34,7 @@ void XdsSession::start() {
   if (!ads_) return;
   ads_->watch_all(type_url::cluster);
   ads_->watch_all(type_url::listener);
+  store_.on_subscribed();
   spawn(worker_.loop(), ads_->run());
 }
 

@@ -79,6 +79,7 @@ struct GrpcStream::Impl {
     stream.info.start_wall = worker.clock().wall();
     stream.info.protocol = "HTTP/2";
     stream.is_grpc = true;
+    stream.internal = true;    // as Envoy counts what it asks for itself
     stream.cluster = &target;  // no route: no timeout or retry but the caller's
     make_head();
     if (call.timeout > Duration::zero()) deadline.arm(call.timeout);

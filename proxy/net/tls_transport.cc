@@ -352,6 +352,16 @@ void TlsTransport::close(Errc cause, bool reset) noexcept {
   below_->close(cause, reset);
 }
 
+/// Of the key agreement; null when there was none (a resumed TLS 1.2 session).
+const char* curve_name(SSL* ssl) {
+#ifdef OPENSSL_IS_AWSLC
+  return SSL_get_curve_name(SSL_get_curve_id(ssl));
+#else
+  const int group = static_cast<int>(SSL_get_negotiated_group(ssl));
+  return group == NID_undef ? nullptr : SSL_group_to_name(ssl, group);
+#endif
+}
+
 void count(TlsStats* stats, const TlsHandshake& done, const TlsHandshakeState& handshake, bool no_certificate) {
   if (!stats) return;
   using Refusal = TlsHandshakeState::Refusal;
@@ -361,6 +371,7 @@ void count(TlsStats* stats, const TlsHandshake& done, const TlsHandshakeState& h
     if (!done.transport->tls()->peer) stats->no_certificate.add();
     ++stats->versions[done.transport->tls()->version];
     ++stats->ciphers[done.transport->tls()->cipher];
+    if (const char* const curve = curve_name(static_cast<TlsTransport&>(*done.transport).ssl())) ++stats->curves[curve];
   } else if (handshake.refusal == Refusal::san) {
     stats->fail_verify_san.add();
   } else if (handshake.refusal == Refusal::hash) {
@@ -431,6 +442,7 @@ void TlsStats::collect(StatSink& sink, std::string_view prefix) const {
   one("fail_verify_cert_hash", fail_verify_cert_hash);
   for (const auto& [name, n] : versions) sink.counter(std::string(prefix).append("versions.").append(name), n);
   for (const auto& [name, n] : ciphers) sink.counter(std::string(prefix).append("ciphers.").append(name), n);
+  for (const auto& [name, n] : curves) sink.counter(std::string(prefix).append("curves.").append(name), n);
 }
 
 Task<TlsHandshake> tls_client(Worker& worker, std::unique_ptr<Transport> below, const TlsContext* context,

@@ -18,7 +18,7 @@ namespace clew {
 struct TlsStats {
   Counter connection_error, handshake, session_reused, no_certificate, fail_verify_no_cert, fail_verify_error,
       fail_verify_san, fail_verify_cert_hash;
-  StringMap<std::uint64_t> versions, ciphers;  // read on the worker's thread only
+  StringMap<std::uint64_t> versions, ciphers, curves;  // read on the worker's thread only
   /// prefix ends with a dot: «listener.0.0.0.0_15006.ssl.».
   void collect(StatSink& sink, std::string_view prefix) const;
 };

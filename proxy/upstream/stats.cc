@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <string>
 
 namespace clew {
 
-void ClusterStats::count_status(std::uint32_t status) {
+void ClusterStats::count_status(std::uint32_t status, bool internal) {
   if (status < 100 || status > 599) return;
   Counter* const classes[] = {&upstream_rq_1xx, &upstream_rq_2xx, &upstream_rq_3xx, &upstream_rq_4xx, &upstream_rq_5xx};
   classes[status / 100 - 1]->add();
@@ -19,6 +20,7 @@ void ClusterStats::count_status(std::uint32_t status) {
     code = std::prev(codes_.end());
   }
   code->count.add();
+  if (internal) code->internal.add();
 }
 
 void ClusterStats::collect(std::string_view prefix, StatSink& sink, bool with_outlier_detection) const {
@@ -46,6 +48,20 @@ void ClusterStats::collect(std::string_view prefix, StatSink& sink, bool with_ou
 #undef CLEW_GAUGE
 #undef CLEW_TLS_COUNTER
   for (const Code& code : codes_) sink.counter(with(fmt::format("upstream_rq_{}", code.status)), code.count.value());
+  for (const bool internal : {false, true}) {
+    const std::string_view side = internal ? "internal" : "external";
+    std::array<std::uint64_t, 6> classes{};  // by first digit; 0: all of them
+    for (const Code& code : codes_) {
+      const std::uint64_t count = internal ? code.internal.value() : code.count.value() - code.internal.value();
+      if (count == 0) continue;
+      sink.counter(with(fmt::format("{}.upstream_rq_{}", side, code.status)), count);
+      classes[code.status / 100] += count;
+      classes[0] += count;
+    }
+    if (classes[0] > 0) sink.counter(with(fmt::format("{}.upstream_rq_completed", side)), classes[0]);
+    for (std::size_t digit = 1; digit < classes.size(); ++digit)
+      if (classes[digit] > 0) sink.counter(with(fmt::format("{}.upstream_rq_{}xx", side, digit)), classes[digit]);
+  }
   sink.histogram(with("upstream_rq_time"), upstream_rq_time);
   sink.histogram(with("upstream_cx_connect_ms"), upstream_cx_connect_ms);
   sink.histogram(with("upstream_cx_length_ms"), upstream_cx_length_ms);

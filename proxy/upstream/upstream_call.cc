@@ -182,7 +182,7 @@ Task<std::optional<TryFailure>> UpstreamCall::read_response(ResponseWriter& writ
     interim_came_ = true;
     retry_.disable();
     if (pump_) pump_->stop_keeping();
-    stats().count_status(head.status);
+    stats().count_status(head.status, stream_->internal);
     if (stream_->hcm.proxy_100_continue) {
       const Result<void> informed = co_await writer.inform(head);
       if (!informed) {

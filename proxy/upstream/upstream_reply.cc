@@ -135,7 +135,7 @@ void UpstreamCall::deliver() {
         std::chrono::duration_cast<std::chrono::milliseconds>(worker_.clock().now() - *request_completed_).count();
     head.headers.set(HeaderId::x_envoy_upstream_service_time, fmt::format_int(ms).str());
   }
-  stats().count_status(head.status);
+  stats().count_status(head.status, stream.internal);
   if (head.status >= 500) {
     endpoint_->stats.rq_error.add();
   } else if (stream.is_grpc && !head.end_stream) {
@@ -266,7 +266,7 @@ LocalReply UpstreamCall::reply(const TryFailure& failure) {
     stream_->info.upstream_transport_failure_reason = failure.reason;
   }
   if (endpoint_) endpoint_->stats.rq_error.add();
-  stats().count_status(reply.status);
+  stats().count_status(reply.status, stream_->internal);
   response_done_ = true;
   drop_attempt(failure.cause);
   leave();

@@ -32,6 +32,11 @@ TEST_CASE("tls: mutual handshake, who is who, bytes both ways, orderly end") {
   REQUIRE(other.alpn == "h2");
   REQUIRE(run.server_stats.handshake.value() == 1);
   REQUIRE(run.client_stats.handshake.value() == 1);
+  for (const auto* stats : {&run.server_stats, &run.client_stats}) {
+    REQUIRE(stats->versions.size() == 1);
+    REQUIRE(stats->curves.size() == 1);
+    REQUIRE(stats->curves.begin()->second == 1);
+  }
 
   std::string request, response;
   auto reading = run.t.start(read_to_end(*both.server.transport, request));

@@ -174,12 +174,16 @@ TEST_CASE("closing ends waits, requests and connections") {
 TEST_CASE("metrics under Envoy's names") {
   Fixture f;
   f.add_cluster("outbound|80||x", endpoints({1}), [](Cluster& c) { c.alt_stat_name = "outbound|80||x:y;"; });
-  f.clusters.find("outbound|80||x")->stats()->count_status(204);
-  f.clusters.find("outbound|80||x")->stats()->count_status(9999);
+  f.clusters.find("outbound|80||x")->stats()->count_status(204, true);
+  f.clusters.find("outbound|80||x")->stats()->count_status(9999, false);
   Sink sink;
   f.clusters.collect(sink);
   REQUIRE(sink.counters.at("cluster.outbound|80||x_y;.upstream_rq_204") == 1);
   REQUIRE(sink.counters.at("cluster.outbound|80||x_y;.upstream_rq_2xx") == 1);
+  for (const char* name : {"upstream_rq_204", "upstream_rq_2xx", "upstream_rq_completed"}) {
+    REQUIRE(sink.counters.at(std::string("cluster.outbound|80||x_y;.internal.") + name) == 1);
+    REQUIRE_FALSE(sink.counters.contains(std::string("cluster.outbound|80||x_y;.external.") + name));
+  }
   REQUIRE(sink.counters.at("cluster.outbound|80||x_y;.upstream_cx_total") == 0);
   REQUIRE(sink.gauges.contains("cluster.outbound|80||x_y;.upstream_cx_active"));
   REQUIRE_FALSE(sink.counters.contains("cluster.outbound|80||x_y;.ssl.handshake"));
