@@ -172,6 +172,8 @@ std::string ConfigStore::open_logs(const Listener& listener) const {
   return problem.empty() ? problem : "listener " + listener.name + ": access_log: " + problem;
 }
 
+/// Routes are not removed: a listener waits for those that do not exist, and what serves is kept, as endpoints are. A
+/// server that has just started and does not know them yet is no reason to lose requests.
 void ConfigStore::remove_resource(std::string_view type_url, const std::string& name) {
   if (type_url == type_url::cluster && !static_clusters_.contains(name) && clusters_.erase(name)) {
     warming_clusters_.erase(name);
@@ -183,13 +185,6 @@ void ConfigStore::remove_resource(std::string_view type_url, const std::string& 
     changed_listeners_.insert(name);
     references_changed_ = true;
     stats_.listener_removed.add();
-  } else if (type_url == type_url::route && !(routes_.contains(name) && routes_[name].active)) {
-    // A name that does not exist: an empty table answers 404, and lets its listener get warm. One that serves is kept,
-    // as endpoints are below: a server that has just started and does not know it yet is no reason to lose requests.
-    auto empty = std::make_shared<RouteTable>();
-    empty->name = name;
-    routes_[name].active = Accepted<RouteTable>{{}, {}, clock_.wall(), std::move(empty), {}};
-    changed_routes_.insert(name);
   } else if (type_url == type_url::endpoints && !(endpoints_.contains(name) && endpoints_[name].active)) {
     endpoints_[name].active = Accepted<LoadAssignment>{{}, {}, clock_.wall(), std::make_shared<LoadAssignment>(), {}};
     if (const auto it = clusters_by_eds_name_.find(name); it != clusters_by_eds_name_.end())
@@ -301,9 +296,15 @@ void ConfigStore::on_fetch_timeout(std::string_view type_url, const std::string&
   if (arrived) return;
   CLEW_LOG(config, warning, "{} {} did not arrive in its initial_fetch_timeout: what names it goes live without",
            type_url, name);
-  if (const auto rds = stats_.rds.find(name); type_url == type_url::route && rds != stats_.rds.end())
-    rds->second.timed_out();
-  remove_resource(type_url, name);
+  if (type_url == type_url::route) {  // an empty table answers 404
+    if (const auto rds = stats_.rds.find(name); rds != stats_.rds.end()) rds->second.timed_out();
+    auto empty = std::make_shared<RouteTable>();
+    empty->name = name;
+    routes_[name].active = Accepted<RouteTable>{{}, {}, clock_.wall(), std::move(empty), {}};
+    changed_routes_.insert(name);
+  } else {
+    remove_resource(type_url, name);
+  }
   settle();
 }
 

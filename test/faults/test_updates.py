@@ -447,6 +447,33 @@ def test_f11_secret_absent_at_start(lab, compare):
     assert "200 OK" in answer
 
 
+def test_names_that_do_not_exist(lab, compare):
+    """Names that were asked for and are none come back as removed. A listener waits for its route table all the same, and what
+    serves keeps what it has; a cluster does without endpoints."""
+    app = lab.app("app")
+    ads, proxy = serve(lab, app)
+
+    def asked_for(name):
+        wait_for(f"{name} to be asked for", lambda: any(name in m.get("resource_names_subscribe", []) for m in ads.messages))
+    for kind in ("route", "endpoints"):
+        ads.hold(kind)
+    ads.set(listener("new", 10001, manager("no-table")), eds_cluster("no-endpoints"))
+    ads.set(route("r", ("/nothing", "no-endpoints"), ("/", "app")))
+    asked_for("no-table")
+    asked_for("no-endpoints")
+    ads.settle("route", lambda: ads.send("route", removedResources=["no-table"]))
+    ads.settle("endpoints", lambda: ads.send("endpoints", removedResources=["no-endpoints"]))
+    ads.settle("route", lambda: ads.send("route", ("r", route("r", ("/nothing", "no-endpoints"), ("/", "app")))))
+    compare("a listener without its route table", (proxy.get(port=10001), proxy.stat("listener_manager.total_listeners_warming")))
+    compare("a cluster without its endpoints", (proxy.http("/nothing", port=LISTENER_PORT), proxy.stat("cluster_manager.warming_clusters")))
+    ads.settle("route", lambda: ads.send("route", removedResources=["r"]))
+    ads.settle("endpoints", lambda: ads.send("endpoints", removedResources=["app"]))
+    compare("what serves is said not to exist", proxy.get())
+    ads.set(route("no-table", "app"))
+    ads.let_go("route")
+    wait_for("the route table", lambda: proxy.get(port=10001) == 200)
+
+
 def test_f2_streams_that_break(lab, figure):
     """The ADS server dies each second, and a new one knows the same: nothing is lost, no listener is made anew, no connection
     drained. CI: 3 times; full: 100."""
