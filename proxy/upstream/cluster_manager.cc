@@ -42,6 +42,9 @@ void ClusterManager::close(Errc cause) {
 void ClusterManager::collect(StatSink& sink) const {
   for (const auto& [name, cluster] : clusters_) {
     const Cluster& config = *cluster->cluster();
+    cluster->for_each_host([](const Host& host) {
+      for (const auto& pool : host.pools) pool->count_bytes();
+    });
     cluster->stats()->collect(cluster_stat_prefix(config), sink, config.outlier_detection.has_value());
   }
 }

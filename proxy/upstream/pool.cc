@@ -364,6 +364,10 @@ void Pool::remove(Connection& connection, bool local) {
   connect_more();  // who waited for this one, or for its place under the limit
 }
 
+void Pool::count_bytes() {
+  for (const auto& connection : connections_) count_bytes(*connection);
+}
+
 void Pool::count_bytes(Connection& connection) {
   const Transport& transport = connection.client->transport();
   const std::uint64_t read = transport.wire_bytes_read();

@@ -122,6 +122,9 @@ class Pool {
   /// Everything closes, who waits gets `cause`.
   void close(Errc cause);
 
+  /// Brings the counters of bytes up to now: a stream may last for days.
+  void count_bytes();
+
   bool empty() const { return connections_.empty() && waiting_.empty() && connecting_ == 0; }
   /// No request uses it, or waits for it.
   bool idle() const;

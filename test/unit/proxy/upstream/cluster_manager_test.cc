@@ -171,6 +171,21 @@ TEST_CASE("closing ends waits, requests and connections") {
   REQUIRE(f.stats().upstream_cx_active.value() == 0);
 }
 
+TEST_CASE("bytes of an exchange that lasts are counted when they are asked for") {
+  Fixture f;
+  f.add_cluster("a", endpoints({1}));
+  Request r(f);
+  r.start();
+  f.connector.peer(0).send("HTTP/1.1 200 OK\r\n");
+  f.t.poll();
+  for (int i = 0; i < 2; ++i) {
+    Sink sink;
+    f.clusters.collect(sink);
+    REQUIRE(sink.counters.at("cluster.a.upstream_cx_tx_bytes_total") > 0);
+    REQUIRE(sink.counters.at("cluster.a.upstream_cx_rx_bytes_total") == 17);
+  }
+}
+
 TEST_CASE("metrics under Envoy's names") {
   Fixture f;
   f.add_cluster("outbound|80||x", endpoints({1}), [](Cluster& c) { c.alt_stat_name = "outbound|80||x:y;"; });
