@@ -60,18 +60,19 @@ void WorkerRuntime::join() {
   if (thread_.joinable()) thread_.join();
 }
 
-Task<void> WorkerRuntime::serve(std::unique_ptr<Transport> transport, ConnectionInfo& connection, StreamInfo& info,
+Task<void> WorkerRuntime::serve(Transport& transport, ConnectionInfo& connection, ConnectionRecord& record,
                                 Buffer initial, DrainSignal& drain) {
-  // The chain outlives its place in the configuration while a connection is served by it.
-  const std::shared_ptr<const FilterChain> chain = connection.chain;
-  if (const auto* manager = std::get_if<std::shared_ptr<const HttpConnectionManager>>(&chain->terminal)) {
-    const HttpService service{worker_, forwarder_, logger_, find_or_make(http_stats_, (*manager)->stat_prefix)};
-    co_await serve_http(service, *transport, std::move(initial), connection, **manager, drain);
-    co_return;
-  }
-  const TcpProxy& proxy = *std::get<std::shared_ptr<const TcpProxy>>(chain->terminal);
+  const auto* manager = std::get_if<std::shared_ptr<const HttpConnectionManager>>(&connection.chain->terminal);
+  if (!manager) return serve_tcp(transport, connection, record.get(), std::move(initial));
+  const HttpService service{worker_, forwarder_, logger_, find_or_make(http_stats_, (*manager)->stat_prefix)};
+  return serve_http(service, transport, std::move(initial), connection, **manager, drain);
+}
+
+Task<void> WorkerRuntime::serve_tcp(Transport& transport, const ConnectionInfo& connection, StreamInfo& info,
+                                    Buffer initial) {
+  const TcpProxy& proxy = *std::get<std::shared_ptr<const TcpProxy>>(connection.chain->terminal);
   const TcpService service{clusters_, find_or_make(tcp_stats_, proxy.stat_prefix), wrap_upstream};
-  co_await proxy_tcp(service, *transport, std::move(initial), connection, proxy, info);
+  co_await proxy_tcp(service, transport, std::move(initial), connection, proxy, info);
   logger_.log_connection(proxy.access_logs, connection, info);
 }
 

@@ -41,12 +41,13 @@ class WorkerRuntime final : public ConnectionHandler, public StatSource {
   void stop();
   void join();
 
-  Task<void> serve(std::unique_ptr<Transport> transport, ConnectionInfo& connection, StreamInfo& info, Buffer initial,
+  Task<void> serve(Transport& transport, ConnectionInfo& connection, ConnectionRecord& record, Buffer initial,
                    DrainSignal& drain) override;
   void on_connection_done(const ConnectionInfo& connection, const StreamInfo& info) noexcept override;
   void collect(StatSink& sink) const override;
 
  private:
+  Task<void> serve_tcp(Transport& transport, const ConnectionInfo& connection, StreamInfo& info, Buffer initial);
   Task<void> shut_down();
 
   Worker worker_;

@@ -122,8 +122,8 @@ class TcpMetadataExchange final : public NetworkFilter {
     const TlsInfo* tls = downstream->tls();
     if (!tls || tls->alpn != protocol_) return downstream;
     return make_peer_exchange_transport(std::move(downstream), hello_, [&connection](PeerMetadata peer) {
-      connection.peer_metadata_id = std::move(peer.id);
-      connection.peer_metadata = std::move(peer.metadata);
+      connection.exchanged_peer =
+          std::make_unique<ExchangedPeer>(ExchangedPeer{std::move(peer.id), std::move(peer.metadata)});
     });
   }
 

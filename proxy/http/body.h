@@ -3,6 +3,7 @@
 #pragma once
 
 #include "proxy/base/buffer.h"
+#include "proxy/base/recycled.h"
 #include "proxy/base/result.h"
 #include "proxy/http/message.h"
 #include "proxy/net/task.h"
@@ -12,7 +13,7 @@
 
 namespace clew {
 
-class Body {
+class Body : public Recycled {
  public:
   virtual ~Body() = default;
 

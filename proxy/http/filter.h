@@ -14,7 +14,7 @@ using Verdict = std::variant<Continue, LocalReply>;
 
 /// One filter in one stream. Order: on_request of each filter first to last, on_response last to first, on_done of each
 /// exactly once, whatever happened. Local replies pass on_response of every filter whose on_request ran.
-class Filter {
+class Filter : public Recycled {
  public:
   virtual ~Filter() = default;
   virtual Verdict on_request(Stream&) { return Continue{}; }

@@ -5,6 +5,7 @@
 
 #include "config/snapshot/listener.h"
 #include "proxy/base/buffer.h"
+#include "proxy/base/recycled.h"
 #include "proxy/base/result.h"
 #include "proxy/http/message.h"
 
@@ -27,7 +28,7 @@ struct Http1Options {
   HttpConnectionManager::Underscores underscores = HttpConnectionManager::Underscores::allow;
 };
 
-class Http1Decoder {
+class Http1Decoder : public Recycled {
  public:
   enum class Kind : std::uint8_t { request, response };
   /// How the body of the message at hand ends.

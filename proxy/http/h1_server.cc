@@ -41,12 +41,13 @@ class RequestBody final : public Body {
   bool leaving_ = false;  // the end of an upgraded connection was seen
 };
 
-class Http1Server final : public ResponseWriter {
+class Http1Server final : public ResponseWriter, public Recycled {
  public:
   Http1Server(HttpService service, Transport& transport, const ConnectionInfo& connection,
               const HttpConnectionManager& hcm, DrainSignal& drain);
 
-  Task<void> run(Buffer initial);
+  /// The connection's coroutine. What it holds while it waits for a request is what an idle connection costs.
+  static Task<void> run(std::unique_ptr<Http1Server> self, Buffer initial);
 
   Task<Result<void>> inform(const ResponseHead& head) override;
   Task<Result<void>> respond(ResponseHead& head, Body* body) override;
@@ -54,13 +55,27 @@ class Http1Server final : public ResponseWriter {
 
  private:
   friend class RequestBody;
+  class Serving;
 
+  /// What the timer is armed for.
+  enum class Deadline : std::uint8_t { idle, head, watch, linger };
+
+  void begin(Buffer initial);
+  void rest();
+  bool starved();
   Task<bool> serve_one();
-  Task<bool> wait_for_request();
   Task<Result<void>> read_head();
   Result<std::size_t> fill();
+  /// Where nobody interrupts.
+  Task<Result<void>> readable() { return watch_ && watch_->pending() ? watch_->wait() : transport_.readable(); }
   Task<Result<void>> send_body(Body& body);
   Task<void> linger();
+  Task<void> end();
+  void arm(Deadline deadline, Duration after);
+  Duration idle_timeout() const { return hcm_.idle_timeout.value_or(std::chrono::hours(1)); }
+  void time_over();
+  void life_over();
+  ReadWatch& watch();
   void client_ready();
   void client_gone(Errc cause);
   bool must_close() const;
@@ -70,16 +85,20 @@ class Http1Server final : public ResponseWriter {
   const ConnectionInfo& connection_;
   const HttpConnectionManager& hcm_;
   DrainSignal& drain_;
-  Http1Decoder decoder_;
-  ReadWatch watch_;
+  std::unique_ptr<ReadWatch> watch_;  // from the first wait that is not for a request
   Buffer input_, output_;
   Http1BodyEncoder encoder_;
-  Stream* stream_ = nullptr;             // the one being served
+  // null while no request is being served
+  std::unique_ptr<Http1Decoder> decoder_;
+  Stream* stream_ = nullptr;
   RequestBody* request_body_ = nullptr;  // while somebody has it
   Body* response_body_ = nullptr;        // while respond() pulls it
-  Timer idle_timer_, life_timer_, drain_timer_, head_timer_, watch_timer_;
+  Timer timer_;
+  Deadline deadline_ = Deadline::idle;
+  std::unique_ptr<Timer> life_;  // max_connection_duration, then drain_timeout; null: not limited
   std::uint64_t requests_ = 0;
   bool idle_ = false, closing_ = false, head_late_ = false, draining_ = false;
+  bool last_ = false;  // the client says that nothing follows the request that was served
 };
 
 // ---- RequestBody
@@ -91,24 +110,24 @@ Result<std::size_t> RequestBody::try_read(Buffer& into, std::size_t max) {
   if (!server_) return Error{cause_};
   Http1Server& server = *server_;
   for (;;) {
-    const Result<std::size_t> got = server.decoder_.read_body(server.input_, into, max);
+    const Result<std::size_t> got = server.decoder_->read_body(server.input_, into, max);
     if (got) return got;
     if (got.error().code == Errc::would_block) {
       const Result<std::size_t> read = server.fill();
-      if (read || server.decoder_.input_ended()) continue;
+      if (read || server.decoder_->input_ended()) continue;
       return read;
     }
     if (got.error().code == Errc::eof) {
       // As in Envoy an upgraded connection has no half-close. The end is told at the second question: what came before
       // it is sent by then.
-      if (server.decoder_.framing() == Http1Decoder::Framing::raw) {
+      if (server.decoder_->framing() == Http1Decoder::Framing::raw) {
         if (!std::exchange(leaving_, true)) return Error{Errc::would_block};
         server.client_gone(Errc::downstream_closed);
         return Error{Errc::downstream_closed};
       }
       ended_ = true;
       detach(Errc::ok);
-      server.watch_timer_.arm(watch_delay);
+      server.arm(Http1Server::Deadline::watch, watch_delay);
     } else {
       server.closing_ = true;  // whoever reads ends the stream
     }
@@ -117,7 +136,7 @@ Result<std::size_t> RequestBody::try_read(Buffer& into, std::size_t max) {
 }
 
 Task<Result<void>> RequestBody::readable() {
-  if (server_ && !ended_) co_await server_->watch_.wait();
+  if (server_ && !ended_) co_await server_->watch().wait();
   co_return Result<void>();
 }
 
@@ -127,7 +146,7 @@ void RequestBody::detach(Errc cause) {
   if (!server_) return;
   cause_ = cause;
   server_->request_body_ = nullptr;
-  std::exchange(server_, nullptr)->watch_.interrupt();
+  if (ReadWatch* watch = std::exchange(server_, nullptr)->watch_.get()) watch->interrupt();
 }
 
 // ---- Http1Server
@@ -151,48 +170,109 @@ Http1Server::Http1Server(HttpService service, Transport& transport, const Connec
       connection_(connection),
       hcm_(hcm),
       drain_(drain),
-      decoder_(Http1Decoder::Kind::request, server_options(hcm)),
-      watch_(service.worker, transport),
-      idle_timer_(service.worker.timers(),
-                  [this] {
-                    service_.stats.downstream_cx_idle_timeout.add();
-                    transport_.close(Errc::idle_timeout);
-                  }),
-      life_timer_(service.worker.timers(),
-                  [this] {
-                    service_.stats.downstream_cx_max_duration_reached.add();
-                    draining_ = true;
-                    drain_timer_.arm(hcm_.drain_timeout);
-                  }),
-      drain_timer_(service.worker.timers(),
-                   [this] {
-                     if (idle_) transport_.close(Errc::idle_timeout);
-                   }),
-      head_timer_(service.worker.timers(),
-                  [this] {
-                    head_late_ = true;
-                    watch_.interrupt();
-                  }),
-      watch_timer_(service.worker.timers(), [this] { watch_.start(); }) {
-  watch_.on_ready = [this] { client_ready(); };
+      timer_(service.worker.timers(), [this] { time_over(); }) {}
+
+Task<void> Http1Server::run(std::unique_ptr<Http1Server> self, Buffer initial) {
+  Http1Server& server = *self;
+  server.begin(std::move(initial));
+  for (bool more = true; more;) {
+    server.rest();
+    while (server.starved()) {
+      Task<Result<void>> there = server.readable();
+      co_await std::move(there);
+    }
+    server.timer_.cancel();
+    server.idle_ = false;
+    more = !server.input_.empty();
+    if (more) more = co_await server.serve_one();
+  }
+  co_await server.end();
 }
 
-Task<void> Http1Server::run(Buffer initial) {
+void Http1Server::begin(Buffer initial) {
   service_.stats.downstream_cx_http1_total.add();
-  if (hcm_.max_connection_duration && *hcm_.max_connection_duration > Duration::zero())
-    life_timer_.arm(*hcm_.max_connection_duration);
   input_ = std::move(initial);
-  for (bool more = true; more;) {
-    more = co_await wait_for_request();
-    if (more) more = co_await serve_one();
-  }
-  for (Timer* timer : {&idle_timer_, &life_timer_, &drain_timer_, &head_timer_, &watch_timer_}) timer->cancel();
+  if (!hcm_.max_connection_duration || *hcm_.max_connection_duration <= Duration::zero()) return;
+  life_ = std::make_unique<Timer>(service_.worker.timers(), [this] { life_over(); });
+  life_->arm(*hcm_.max_connection_duration);
+}
+
+/// Between requests.
+void Http1Server::rest() {
+  idle_ = true;
+  arm(Deadline::idle, idle_timeout());
+}
+
+/// Nothing is there to serve; it may still come.
+bool Http1Server::starved() {
+  if (!input_.empty()) return false;
+  const Result<std::size_t> got = fill();
+  return !got && got.error().code == Errc::would_block;
+}
+
+Task<void> Http1Server::end() {
+  life_.reset();
   co_await linger();
   transport_.close(Errc::eof);
-  co_await watch_.join();
+  if (watch_) co_await watch_->join();
 }
 
-/// One request, from its first byte to its end; an idle connection has no stream. Whether it can serve another one.
+/// Zero: never.
+void Http1Server::arm(Deadline deadline, Duration after) {
+  deadline_ = deadline;
+  if (after > Duration::zero())
+    timer_.arm(after);
+  else
+    timer_.cancel();
+}
+
+void Http1Server::time_over() {
+  switch (deadline_) {
+    case Deadline::idle: service_.stats.downstream_cx_idle_timeout.add(); [[fallthrough]];
+    case Deadline::linger: return transport_.close(Errc::idle_timeout);
+    case Deadline::head: head_late_ = true; return watch().interrupt();
+    case Deadline::watch: return watch().start();
+  }
+}
+
+void Http1Server::life_over() {
+  if (draining_) {
+    if (idle_) transport_.close(Errc::idle_timeout);
+    return;
+  }
+  service_.stats.downstream_cx_max_duration_reached.add();
+  draining_ = true;
+  life_->arm(hcm_.drain_timeout);
+}
+
+ReadWatch& Http1Server::watch() {
+  if (!watch_) {
+    watch_ = std::make_unique<ReadWatch>(service_.worker, transport_);
+    watch_->on_ready = [this] { client_ready(); };
+  }
+  return *watch_;
+}
+
+/// What is there while a request is being served.
+class Http1Server::Serving {
+ public:
+  Serving(Http1Server& server, Stream& stream) : server_(server) {
+    server.stream_ = &stream;
+    server.decoder_ = std::make_unique<Http1Decoder>(Http1Decoder::Kind::request, server_options(server.hcm_));
+    server.decoder_->begin(stream.request);
+  }
+  ~Serving() {
+    server_.timer_.cancel();
+    if (server_.request_body_) server_.request_body_->detach(Errc::canceled);
+    server_.decoder_.reset();
+    server_.stream_ = nullptr;
+  }
+
+ private:
+  Http1Server& server_;
+};
+
+/// One request, from its first byte to its end. Whether the connection can serve another one.
 Task<bool> Http1Server::serve_one() {
   Stream stream(service_.worker, connection_, hcm_);
   stream.http_stats = &service_.stats;
@@ -200,71 +280,48 @@ Task<bool> Http1Server::serve_one() {
   stream.info.start = service_.worker.clock().now();
   stream.info.start_wall = service_.worker.clock().wall();
   stream.info.protocol = to_string(HttpVersion::http11);
-  stream_ = &stream;
-  decoder_.begin(stream.request);
+  Serving serving(*this, stream);
   const Result<void> head = co_await read_head();
   ++requests_;
   if (!head) {
     closing_ = true;
-    if (head.error().code == Errc::eof) {
-      stream_ = nullptr;
-      co_return false;  // nothing but line ends came
-    }
+    if (head.error().code == Errc::eof) co_return false;  // nothing but line ends came
     if (head.error().code != Errc::downstream_closed && head.error().code != Errc::request_timeout)
       service_.stats.downstream_cx_protocol_error.add();
-    co_await refuse_stream(stream, head.error().code, decoder_.details(), *this, service_.observer);
-    stream_ = nullptr;
+    co_await refuse_stream(stream, head.error().code, decoder_->details(), *this, service_.observer);
     co_return false;
   }
   stream.info.protocol = to_string(stream.request.version);
   service_.stats.downstream_rq_http1_total.add();
   BodyPtr body;
   if (stream.request.end_stream)
-    watch_timer_.arm(watch_delay);
+    arm(Deadline::watch, watch_delay);
   else
     body = std::make_unique<RequestBody>(*this);
   Task<Result<void>> running = run_stream(stream, std::move(body), service_.forwarder, *this, service_.observer);
+  const bool said_close = !stream.request.keep_alive;  // not what we make of it
   const Result<void> answered = co_await std::move(running);
-  watch_timer_.cancel();
-  if (request_body_) request_body_->detach(Errc::canceled);
-  stream_ = nullptr;
+  last_ = said_close && decoder_->complete();
   co_return answered.has_value() && !closing_;
-}
-
-/// Between requests: false when none will come.
-Task<bool> Http1Server::wait_for_request() {
-  idle_ = true;
-  const Duration timeout = hcm_.idle_timeout.value_or(std::chrono::hours(1));
-  if (input_.empty() && timeout > Duration::zero()) idle_timer_.arm(timeout);
-  bool there = true;
-  while (input_.empty()) {
-    const Result<std::size_t> got = fill();
-    if (got) break;
-    if (got.error().code != Errc::would_block) {
-      there = false;
-      break;
-    }
-    co_await watch_.wait_plainly();
-  }
-  idle_timer_.cancel();
-  idle_ = false;
-  co_return there;
 }
 
 Task<Result<void>> Http1Server::read_head() {
   head_late_ = false;
-  Result<void> result = decoder_.read_head(input_);
+  Result<void> result = decoder_->read_head(input_);
   if (result || result.error().code != Errc::would_block) co_return result;
-  if (hcm_.request_headers_timeout > Duration::zero()) head_timer_.arm(hcm_.request_headers_timeout);
-  idle_timer_.arm(hcm_.stream_idle_timeout > Duration::zero() ? hcm_.stream_idle_timeout
-                                                              : hcm_.idle_timeout.value_or(std::chrono::hours(1)));
+  // The head's own time answers, the stream's closes: whichever is shorter.
+  const Duration idle = hcm_.stream_idle_timeout > Duration::zero() ? hcm_.stream_idle_timeout : idle_timeout();
+  const Duration late = hcm_.request_headers_timeout;
+  if (late > Duration::zero() && (late <= idle || idle <= Duration::zero()))
+    arm(Deadline::head, late);
+  else
+    arm(Deadline::idle, idle);
   while (!result && result.error().code == Errc::would_block) {
     const Result<std::size_t> got = fill();
-    if (!got && got.error().code == Errc::would_block) co_await watch_.wait();
-    result = head_late_ ? Result<void>(Error{Errc::request_timeout}) : decoder_.read_head(input_);
+    if (!got && got.error().code == Errc::would_block) co_await watch().wait();
+    result = head_late_ ? Result<void>(Error{Errc::request_timeout}) : decoder_->read_head(input_);
   }
-  head_timer_.cancel();
-  idle_timer_.cancel();
+  timer_.cancel();
   co_return result;
 }
 
@@ -272,7 +329,7 @@ Task<Result<void>> Http1Server::read_head() {
 Result<std::size_t> Http1Server::fill() {
   const Result<std::size_t> got = transport_.try_read(input_, read_size);
   if (!got && got.error().code != Errc::would_block) {
-    decoder_.end_of_input();
+    if (decoder_) decoder_->end_of_input();
     closing_ = true;
   }
   return got;
@@ -283,7 +340,7 @@ void Http1Server::client_ready() {
   if (!stream_ || !input_.empty()) return;  // a pipelined request hides whether its sender is still there
   const Result<std::size_t> got = fill();
   if (got) return;
-  if (got.error().code == Errc::would_block) return watch_.start();
+  if (got.error().code == Errc::would_block) return watch().start();
   client_gone(Errc::downstream_closed);
 }
 
@@ -295,7 +352,7 @@ void Http1Server::client_gone(Errc cause) {
 
 bool Http1Server::must_close() const {
   const bool enough = hcm_.max_requests_per_connection != 0 && requests_ >= hcm_.max_requests_per_connection;
-  return closing_ || enough || draining_ || drain_.draining() || !stream_->request.keep_alive || !decoder_.complete();
+  return closing_ || enough || draining_ || drain_.draining() || !stream_->request.keep_alive || !decoder_->complete();
 }
 
 Task<Result<void>> Http1Server::inform(const ResponseHead& head) {
@@ -354,26 +411,28 @@ Task<Result<void>> Http1Server::send_body(Body& body) {
   }
 }
 
-/// Our last words are said; bytes that the client still sends are read and forgotten for a while.
+/// Our last words are said; bytes that the client still sends are read and forgotten for a while. One that said close
+/// sends none (RFC 9112 9.6).
 Task<void> Http1Server::linger() {
   if (!transport_.shutdown_write()) co_return;
-  Timer enough(service_.worker.timers(), [this] { transport_.close(Errc::idle_timeout); });
-  enough.arm(linger_timeout);
+  arm(Deadline::linger, linger_timeout);
   for (;;) {
     input_.clear();
     const Result<std::size_t> got = transport_.try_read(input_, read_size);
     if (got) continue;
-    if (got.error().code != Errc::would_block) co_return;
-    co_await watch_.wait_plainly();
+    if (got.error().code != Errc::would_block || last_) break;
+    Task<Result<void>> there = readable();
+    co_await std::move(there);
   }
+  timer_.cancel();
 }
 
 }  // namespace
 
 Task<void> serve_http1(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
                        const HttpConnectionManager& hcm, DrainSignal& drain) {
-  Http1Server server(service, transport, connection, hcm, drain);
-  co_await server.run(std::move(initial));
+  return Http1Server::run(std::make_unique<Http1Server>(service, transport, connection, hcm, drain),
+                          std::move(initial));
 }
 
 }  // namespace clew

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "proxy/base/arena.h"
+#include "proxy/base/recycled.h"
 #include "proxy/http/header_names.h"
 
 #include <cstdint>
@@ -22,6 +23,8 @@ class HeaderMap {
     std::string_view value;  // no leading or trailing white space, no NUL, CR, LF
     HeaderId id;             // unknown for names outside header_names.h
   };
+
+  using Fields = std::vector<Field, RecyclingAllocator<Field>>;
 
   explicit HeaderMap(Arena& arena) : arena_(&arena) {}
 
@@ -46,7 +49,7 @@ class HeaderMap {
     std::erase_if(fields_, std::forward<Predicate>(predicate));
   }
 
-  const std::vector<Field>& fields() const { return fields_; }
+  const Fields& fields() const { return fields_; }
   std::size_t size() const { return fields_.size(); }
   /// Names, values and 32 bytes for each field (RFC 9113 6.5.2).
   std::size_t bytes() const;
@@ -56,7 +59,7 @@ class HeaderMap {
  private:
   void push(const Field& field);
 
-  std::vector<Field> fields_;
+  Fields fields_;
   Arena* arena_;
 };
 

@@ -27,18 +27,10 @@ Task<void> ReadWatch::run([[maybe_unused]] std::shared_ptr<void> keep) {
   done_.notify();
 }
 
-Task<void> ReadWatch::wait(std::shared_ptr<void> keep) {
+Task<Result<void>> ReadWatch::wait(std::shared_ptr<void> keep) {
   start(std::move(keep));
   if (pending_) co_await changed_.wait();
-}
-
-Task<void> ReadWatch::wait_plainly() {
-  if (pending_) {
-    co_await changed_.wait();
-  } else {
-    const Result<void> ready = co_await transport_.readable();
-    (void)ready;
-  }
+  co_return Result<void>();
 }
 
 void ReadWatch::stop() {

@@ -18,10 +18,8 @@ class ReadWatch {
  public:
   ReadWatch(Worker& worker, Transport& transport) : loop_(worker.loop()), transport_(transport) {}
 
-  /// Until the transport is worth reading, closed, or interrupt() is called: call it in a loop.
-  Task<void> wait(std::shared_ptr<void> keep = nullptr);
-  /// The same for a place where nobody interrupts: cheaper when no watch is under way.
-  Task<void> wait_plainly();
+  /// Until the transport is worth reading (a read says whether it is), closed, or interrupt() is called.
+  Task<Result<void>> wait(std::shared_ptr<void> keep = nullptr);
   void interrupt() {
     if (changed_.waiting()) changed_.notify();
   }
@@ -29,6 +27,8 @@ class ReadWatch {
   /// Watches in the background: on_ready is called once, unless somebody is in wait() then, who is woken instead.
   void start(std::shared_ptr<void> keep = nullptr);
   std::function<void()> on_ready;
+  /// A watch is under way: nobody else may wait for the transport.
+  bool pending() const { return pending_; }
 
   /// The transport was closed, or soon is: no more watching.
   void stop();

@@ -48,10 +48,9 @@ Task<void> serve_http(HttpService service, Transport& transport, Buffer initial,
     else
       codec = co_await sniff(service, transport, hcm, initial);
   }
-  if (codec == Codec::http2)
-    co_await serve_http2(service, transport, std::move(initial), connection, hcm, drain);
-  else
-    co_await serve_http1(service, transport, std::move(initial), connection, hcm, drain);
+  const auto serve = codec == Codec::http2 ? serve_http2 : serve_http1;
+  Task<void> serving = serve(service, transport, std::move(initial), connection, hcm, drain);
+  co_await std::move(serving);
   transport.close(Errc::eof);
   stats.downstream_cx_active.sub();
   stats.downstream_cx_destroy.add();

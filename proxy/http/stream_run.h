@@ -55,7 +55,7 @@ class StreamRun {
   Stream& stream_;
   Forwarder& forwarder_;
   ResponseWriter& writer_;
-  std::vector<std::unique_ptr<Filter>> filters_;
+  std::vector<std::unique_ptr<Filter>, RecyclingAllocator<std::unique_ptr<Filter>>> filters_;
   MeteredBody* request_body_ = nullptr;  // while it lives
   MeteredBody* response_body_ = nullptr;
   const std::uint64_t random_;  // draws the cluster: again the same when a filter asks for matching again

@@ -28,69 +28,80 @@ void ListenerSet::take(const ActivePtr& active, int fd, const Address& peer) {
     ::close(fd);
     return;
   }
-  auto connection = std::make_unique<Connection>();
-  Connection* raw = connection.get();
-  raw->limited = limited;
-  raw->active = active;
-  raw->place = active->connections.insert(active->connections.end(), raw);
-  raw->info.id = worker_.next_id();
-  raw->info.remote = raw->info.direct_remote = peer;
-  raw->info.local = local_address(fd);
-  raw->info.listener = active->listener;
-  raw->info.start = worker_.clock().now();
-  raw->info.start_wall = worker_.clock().wall();
-  raw->stream.connection = &raw->info;
-  raw->stream.start = raw->info.start;
-  raw->stream.start_wall = raw->info.start_wall;
+  const auto connection = active->connections.emplace(active->connections.end(), *active);
+  connection->limited = limited;
+  ConnectionInfo& info = connection->info;
+  info.id = worker_.next_id();
+  info.remote = info.direct_remote = peer;
+  info.local = local_address(fd);
+  info.listener = active->listener;
+  info.start = worker_.clock().now();
+  info.start_wall = worker_.clock().wall();
   active->stats.downstream_pre_cx_active.add();
-  auto socket = std::make_unique<AcceptedSocket>(worker_, fd, raw->socket);
-  tasks_.spawn(run_connection(std::move(connection), std::move(socket)), [raw](Errc cause) { raw->close(cause); });
+  ++open_;
+  auto socket = std::make_unique<AcceptedSocket>(worker_, fd, connection->socket);
+  spawn(worker_.loop(), run_connection(connection, std::move(socket)));
 }
 
-void ListenerSet::move_to(Connection& connection, const ActivePtr& active) {
-  connection.active->stats.downstream_pre_cx_active.sub();
-  active->stats.downstream_pre_cx_active.add();
-  active->connections.splice(active->connections.end(), connection.active->connections, connection.place);
-  connection.active = active;
-  connection.info.listener = active->listener;
+void ListenerSet::move_to(Connections::iterator connection, Active& active) {
+  connection->active->stats.downstream_pre_cx_active.sub();
+  active.stats.downstream_pre_cx_active.add();
+  active.connections.splice(active.connections.end(), connection->active->connections, connection);
+  connection->active = &active;
+  connection->info.listener = active.listener;
 }
 
-Task<void> ListenerSet::run_connection(std::unique_ptr<Connection> connection, std::unique_ptr<Transport> transport) {
+/// Two frames and the handler's are all that an idle connection keeps: what prepares it is gone by then.
+Task<void> ListenerSet::run_connection(Connections::iterator connection, std::unique_ptr<Transport> transport) {
   try {
-    co_await prepare_and_serve(*connection, std::move(transport));
+    Buffer initial;
+    const bool ready = co_await prepare(connection, transport, initial);
+    if (ready) {
+      Task<void> serving = options_.handler.serve(*transport, connection->info, connection->record, std::move(initial),
+                                                  connection->drain);
+      co_await std::move(serving);
+    }
   } catch (const std::exception& e) {
     CLEW_LOG(connection, critical, "exception left connection {}: {}", connection->info.id, e.what());
   }
+  transport.reset();
+  finish(connection);
+}
+
+void ListenerSet::finish(Connections::iterator connection) {
   ConnectionInfo& info = connection->info;
-  connection->stream.complete = worker_.clock().now() - info.start;
-  for (const auto& filter : connection->filters) filter->on_done(info, connection->stream);
-  options_.handler.on_connection_done(info, connection->stream);
+  StreamInfo& record = connection->record.get();
+  record.complete = worker_.clock().now() - info.start;
+  for (const auto& filter : connection->filters) filter->on_done(info, record);
+  options_.handler.on_connection_done(info, record);
   Active& active = *connection->active;
   if (connection->counted) {
     active.stats.downstream_cx_active.sub();
     active.stats.downstream_cx_destroy.add();
-    active.stats.downstream_cx_length_ms.record(
-        std::chrono::duration<double, std::milli>(*connection->stream.complete).count());
+    active.stats.downstream_cx_length_ms.record(std::chrono::duration<double, std::milli>(*record.complete).count());
   } else {
     active.stats.downstream_pre_cx_active.sub();
   }
-  active.connections.erase(connection->place);
   if (connection->limited) options_.limit.release();
+  active.connections.erase(connection);
+  if (active.retired_after && active.connections.empty())
+    std::erase_if(retired_, [&active](const ActivePtr& retired) { return retired.get() == &active; });
+  if (--open_ == 0) none_open_.notify();
 }
 
 /// Listener filters of the listener that accepted, and of the one that the original destination names.
-Task<Result<void>> ListenerSet::run_filters(Connection& connection, Buffer& initial) {
-  ConnectionInfo& info = connection.info;
-  const bool by_destination = connection.active->listener->use_original_dst;
-  if (by_destination) restore_destination(connection.socket->fd(), connection.active->listener->transparent, info);
-  const std::shared_ptr<const Listener> first = connection.active->listener;
-  Result<void> seen = co_await run_listener_filters(worker_, *connection.socket, *first, info, initial);
-  if (!seen || !by_destination) co_return seen;
+Task<Result<void>> ListenerSet::run_filters(Connections::iterator connection, Buffer& initial) {
+  ConnectionInfo& info = connection->info;
+  AcceptedSocket& socket = *connection->socket;
+  const std::shared_ptr<const Listener> first = connection->active->listener;
+  if (first->use_original_dst) restore_destination(socket.fd(), first->transparent, info);
+  Result<void> seen = co_await run_listener_filters(worker_, socket, *first, info, initial);
+  if (!seen || !first->use_original_dst) co_return seen;
   const ActivePtr target = info.local_restored ? find_by_destination(info.local) : nullptr;
-  if (!target || target == connection.active) co_return seen;
-  move_to(connection, target);
+  if (!target || target.get() == connection->active) co_return seen;
+  move_to(connection, *target);
   const std::shared_ptr<const Listener> second = target->listener;
-  seen = co_await run_listener_filters(worker_, *connection.socket, *second, info, initial);
+  seen = co_await run_listener_filters(worker_, socket, *second, info, initial);
   co_return seen;
 }
 
@@ -112,7 +123,7 @@ Task<bool> ListenerSet::handshake(Connection& connection, std::unique_ptr<Transp
   if (!done) {
     if (done.error == Errc::handshake_timeout) {
       stats.downstream_cx_transport_socket_connect_timeout.add();
-      connection.stream.connection_termination_details = "transport socket timeout was reached";
+      connection.record.get().connection_termination_details = "transport socket timeout was reached";
     }
     info.transport_failure_reason = std::move(done.failure);
     CLEW_LOG(connection, debug, "[C{}] TLS from {} failed: {} {}", info.id, info.remote.to_string(),
@@ -121,9 +132,9 @@ Task<bool> ListenerSet::handshake(Connection& connection, std::unique_ptr<Transp
   }
   transport = std::move(done.transport);
   initial = Buffer();
-  connection.tls = *transport->tls();
-  info.tls = &connection.tls;
-  if (info.server_name.empty()) info.server_name = to_lower(connection.tls.sni);
+  connection.tls = std::make_unique<TlsInfo>(*transport->tls());
+  info.tls = connection.tls.get();
+  if (info.server_name.empty()) info.server_name = to_lower(info.tls->sni);
   co_return true;
 }
 
@@ -137,7 +148,7 @@ bool ListenerSet::run_network_filters(Connection& connection, std::unique_ptr<Tr
     NetworkFilter& filter = *connection.filters.back();
     const ConnectionVerdict verdict = filter.on_connection(connection.info);
     if (const Deny* deny = std::get_if<Deny>(&verdict)) {
-      connection.stream.connection_termination_details = deny->details;
+      connection.record.get().connection_termination_details = deny->details;
       transport->close(Errc::policy_denied);
       return false;
     }
@@ -146,40 +157,49 @@ bool ListenerSet::run_network_filters(Connection& connection, std::unique_ptr<Tr
   return true;
 }
 
-Task<void> ListenerSet::prepare_and_serve(Connection& connection, std::unique_ptr<Transport> transport) {
-  Buffer initial;
-  const Result<void> seen = co_await run_filters(connection, initial);
-  ListenerStats& stats = connection.active->stats;
+/// False: there is none, all is told.
+bool ListenerSet::choose_chain(Connection& connection) {
+  Active& active = *connection.active;
+  const std::shared_ptr<const FilterChain>* chain = active.select(connection.info);
+  if (!chain) {
+    active.stats.no_filter_chain_match.add();
+    StreamInfo& record = connection.record.get();
+    record.flags.set(ResponseFlag::no_route_found);
+    record.response_code_details = "filter_chain_not_found";
+    return false;
+  }
+  connection.info.chain = *chain;
+  connection.info.listener = active.listener;
+  keep_routes(connection, active.retired_after);
+  connection.counted = true;
+  active.stats.downstream_pre_cx_active.sub();
+  active.stats.downstream_cx_active.add();
+  active.stats.downstream_cx_total.add();
+  return true;
+}
+
+/// From accept to the handler. False: the connection is not for it, all is told.
+Task<bool> ListenerSet::prepare(Connections::iterator place, std::unique_ptr<Transport>& transport, Buffer& initial) {
+  const Result<void> seen = co_await run_filters(place, initial);
+  Connection& connection = *place;
   if (!seen) {
     const Errc why = seen.error().code;
+    ListenerStats& stats = connection.active->stats;
     if (why == Errc::listener_filter_timeout)
       stats.downstream_pre_cx_timeout.add();
     else if (why == Errc::listener_filter_refused)
       stats.downstream_listener_filter_error.add();
     transport->close(why);
-    co_return;
+    co_return false;
   }
-  const std::shared_ptr<const FilterChain>* chain = connection.active->select(connection.info);
-  if (!chain) {
-    stats.no_filter_chain_match.add();
-    connection.stream.flags.set(ResponseFlag::no_route_found);
-    connection.stream.response_code_details = "filter_chain_not_found";
+  if (!choose_chain(connection)) {
     transport->close(Errc::no_filter_chain);
-    co_return;
+    co_return false;
   }
-  connection.info.chain = *chain;
-  connection.info.listener = connection.active->listener;
-  keep_routes(connection, connection.active->retired_after);
-  connection.counted = true;
-  stats.downstream_pre_cx_active.sub();
-  stats.downstream_cx_active.add();
-  stats.downstream_cx_total.add();
   const bool secure = co_await handshake(connection, transport, initial);
-  if (!secure) co_return;
-  if (!run_network_filters(connection, transport, initial)) co_return;
+  if (!secure || !run_network_filters(connection, transport, initial)) co_return false;
   if (draining(*connection.info.listener)) connection.drain.start();
-  co_await options_.handler.serve(std::move(transport), connection.info, connection.stream, std::move(initial),
-                                  connection.drain);
+  co_return true;
 }
 
 void ListenerSet::Active::collect(StatSink& sink) const {

@@ -39,6 +39,37 @@ struct ListenerStats {
   TlsStats tls;
 };
 
+/// A socket that tells its connection when it is gone.
+class AcceptedSocket final : public SocketTransport {
+ public:
+  AcceptedSocket(Worker& worker, int fd, AcceptedSocket*& place) : SocketTransport(worker, fd), place_(place) {
+    place_ = this;
+  }
+  ~AcceptedSocket() override { place_ = nullptr; }
+
+ private:
+  AcceptedSocket*& place_;
+};
+
+/// From accept to the end, in its listener's list.
+struct ListenerSet::Connection {
+  explicit Connection(Active& listener) : active(&listener) {}
+  void close(Errc cause) {
+    if (socket) socket->close(cause);
+  }
+
+  Active* active;                    // outlives it
+  AcceptedSocket* socket = nullptr;  // null once its owner has dropped it
+  ConnectionInfo info;
+  ConnectionRecord record{info};
+  std::unique_ptr<TlsInfo> tls;  // outlives the transport, for logs
+  DrainSignal drain;
+  std::unique_ptr<Timer> deadline;
+  std::vector<std::unique_ptr<NetworkFilter>> filters;
+  bool limited = false;  // holds a unit of the global limit
+  bool counted = false;  // in downstream_cx_active
+};
+
 struct ListenerSet::Active {
   explicit Active(std::shared_ptr<const Listener> with) : listener(std::move(with)) {}
 
@@ -56,40 +87,9 @@ struct ListenerSet::Active {
   std::shared_ptr<const Listener> listener;
   std::optional<FilterChainMatcher> matcher;  // made when the first connection needs it
   std::vector<std::shared_ptr<AcceptSocket>> sockets;
-  std::list<Connection*> connections;
+  Connections connections;
   SnapshotPtr retired_after;  // the last one that had it; null while it is in service
   ListenerStats stats;
-};
-
-/// A socket that tells its connection when it is gone.
-class AcceptedSocket final : public SocketTransport {
- public:
-  AcceptedSocket(Worker& worker, int fd, AcceptedSocket*& place) : SocketTransport(worker, fd), place_(place) {
-    place_ = this;
-  }
-  ~AcceptedSocket() override { place_ = nullptr; }
-
- private:
-  AcceptedSocket*& place_;
-};
-
-/// From accept to the end; owned by the connection's coroutine.
-struct ListenerSet::Connection {
-  void close(Errc cause) {
-    if (socket) socket->close(cause);
-  }
-
-  ActivePtr active;
-  std::list<Connection*>::iterator place;  // in active->connections
-  AcceptedSocket* socket = nullptr;        // null once its owner has dropped it
-  ConnectionInfo info;
-  StreamInfo stream;
-  TlsInfo tls;  // outlives the transport, for logs
-  DrainSignal drain;
-  std::unique_ptr<Timer> deadline;
-  std::vector<std::unique_ptr<NetworkFilter>> filters;
-  bool limited = false;  // holds a unit of the global limit
-  bool counted = false;  // in downstream_cx_active
 };
 
 }  // namespace clew

@@ -43,16 +43,21 @@ struct OriginalSource {
   friend bool operator==(const OriginalSource&, const OriginalSource&) = default;
 };
 
+/// What the peer's proxy says of itself by the TCP exchange (istio-peer-exchange).
+struct ExchangedPeer {
+  std::string id, metadata;
+};
+
 struct ConnectionInfo {
   std::uint64_t id = 0;
   Address remote;         // the peer, after PROXY protocol
   Address direct_remote;  // the socket's peer
   Address local;          // the address the client dialled (original destination when restored)
   bool local_restored = false;
-  std::optional<OriginalSource> original_source;  // nothing: upstream sockets take their own
-  std::string server_name;                        // SNI that was sniffed or negotiated
-  std::vector<std::string> offered_alpn;          // by the client's hello, or «http/1.1» / «h2c» by http_inspector
-  std::string transport_protocol = "raw_buffer";  // «tls» when a ClientHello was seen
+  std::optional<OriginalSource> original_source;       // nothing: upstream sockets take their own
+  std::string server_name;                             // SNI that was sniffed or negotiated
+  std::vector<std::string> offered_alpn;               // by the client's hello, or «http/1.1» / «h2c» by http_inspector
+  std::string_view transport_protocol = "raw_buffer";  // «tls» when a ClientHello was seen
   std::shared_ptr<const Listener> listener;
   std::shared_ptr<const FilterChain> chain;
   /// The routes that the chain had when its listener went: its last requests find their way when nobody refers to the
@@ -63,8 +68,7 @@ struct ConnectionInfo {
   WallTime start_wall{};
   Duration handshake_time{0};
   std::string transport_failure_reason;  // why the TLS handshake failed; for %DOWNSTREAM_TRANSPORT_FAILURE_REASON%
-  /// Peer metadata of the TCP exchange (istio-peer-exchange); empty: none.
-  std::string peer_metadata_id, peer_metadata;
+  std::unique_ptr<ExchangedPeer> exchanged_peer;  // null: it said nothing
 };
 
 }  // namespace clew

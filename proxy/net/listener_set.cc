@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <cstring>
 #include <unordered_set>
@@ -32,11 +33,11 @@ bool out_of_resources(int error) { return error == EMFILE || error == ENFILE || 
 }  // namespace
 
 ListenerSet::ListenerSet(Worker& worker, Options options)
-    : worker_(worker), options_(std::move(options)), tasks_(worker.loop()), acceptors_(worker.loop()) {
+    : worker_(worker), options_(std::move(options)), acceptors_(worker.loop()) {
   worker.on_update([this](const Update& change) { update(change); });
 }
 
-ListenerSet::~ListenerSet() = default;
+ListenerSet::~ListenerSet() { assert(open_ == 0); }
 
 void ListenerSet::update(const Update& update) {
   const auto& listeners = update.snapshot->listeners;
@@ -52,7 +53,6 @@ void ListenerSet::update(const Update& update) {
     const auto again = std::exchange(failed_, {});  // a port may have become free
     for (const std::string& name : again) apply(name, listeners.get(name));
   }
-  std::erase_if(retired_, [](const auto& active) { return active.expired(); });
   index_addresses();
   before_ = update.snapshot;
 }
@@ -71,8 +71,8 @@ void ListenerSet::apply(const std::string& name, const std::shared_ptr<const Lis
     active.replace(listener);
     std::unordered_set<const FilterChain*> chains{listener->default_chain.get()};
     for (const auto& chain : listener->chains) chains.insert(chain.get());
-    for (Connection* connection : active.connections)
-      if (connection->info.chain && !chains.contains(connection->info.chain.get())) drain(*connection);
+    for (Connection& connection : active.connections)
+      if (connection.info.chain && !chains.contains(connection.info.chain.get())) drain(connection);
     return;
   }
   auto fresh = std::make_shared<Active>(listener);
@@ -124,8 +124,8 @@ void ListenerSet::close_sockets(const ActivePtr& active) {
 void ListenerSet::retire(const ActivePtr& active) {
   active->retired_after = before_;
   close_sockets(active);
-  for (Connection* connection : active->connections) drain(*connection);
-  retired_.push_back(active);
+  for (Connection& connection : active->connections) drain(connection);
+  if (!active->connections.empty()) retired_.push_back(active);
 }
 
 /// By destination, for connections that come over use_original_dst.
@@ -167,14 +167,17 @@ bool ListenerSet::draining(const Listener& listener) const {
   return unhealthy_ || draining_all_ || (draining_inbound_ && listener.direction == TrafficDirection::inbound);
 }
 
+template <class F>
+void ListenerSet::for_each_active(F&& f) const {
+  for (const auto& [name, active] : active_) f(*active);
+  for (const ActivePtr& active : retired_) f(*active);
+}
+
 void ListenerSet::tell_connections(bool inbound_only) {
-  const auto tell = [inbound_only](const Active& active) {
+  for_each_active([inbound_only](Active& active) {
     if (inbound_only && active.listener->direction != TrafficDirection::inbound) return;
-    for (Connection* connection : active.connections) connection->drain.start();
-  };
-  for (const auto& [name, active] : active_) tell(*active);
-  for (const auto& weak : retired_)
-    if (const ActivePtr active = weak.lock()) tell(*active);
+    for (Connection& connection : active.connections) connection.drain.start();
+  });
 }
 
 /// A connection whose listener or chain is gone: told now, closed when its time is up.
@@ -198,9 +201,11 @@ void ListenerSet::keep_routes(Connection& connection, const SnapshotPtr& snapsho
 Task<void> ListenerSet::close(Errc cause) {
   stop_accepting(false);
   acceptors_.cancel(cause);
-  tasks_.cancel(cause);
+  for_each_active([cause](Active& active) {
+    for (Connection& connection : active.connections) connection.close(cause);
+  });
   co_await acceptors_.join();
-  co_await tasks_.join();
+  while (open_ > 0) co_await none_open_.wait();
 }
 
 Address ListenerSet::bound_address(std::string_view name) const {
@@ -248,9 +253,7 @@ ListenerSet::Accepted ListenerSet::accept_some(const ActivePtr& active, AcceptSo
 void ListenerSet::collect(StatSink& sink) const {
   sink.counter("listener_manager.listener_create_success", created_.value());
   sink.counter("listener_manager.listener_create_failure", not_created_.value());
-  for (const auto& [name, active] : active_) active->collect(sink);
-  for (const auto& weak : retired_)
-    if (const ActivePtr active = weak.lock()) active->collect(sink);
+  for_each_active([&sink](const Active& active) { active.collect(sink); });
 }
 
 }  // namespace clew

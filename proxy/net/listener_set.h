@@ -16,6 +16,7 @@
 
 #include <atomic>
 #include <functional>
+#include <list>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -28,11 +29,11 @@ class ConnectionHandler {
  public:
   virtual ~ConnectionHandler() = default;
   /// Serves a connection that chain and network filters took, by connection.chain->terminal, to its end; closes the
-  /// transport. initial: bytes that were read already, before those of the transport (plain text only). info: filled
+  /// transport. initial: bytes that were read already, before those of the transport (plain text only). record: filled
   /// along the way for network filters and logs (TCP; HTTP has one of its own for each stream). drain: see its class;
-  /// the references live until the task ends.
-  virtual Task<void> serve(std::unique_ptr<Transport> transport, ConnectionInfo& connection, StreamInfo& info,
-                           Buffer initial, DrainSignal& drain) = 0;
+  /// the references live until the task ends, connection.chain with them.
+  virtual Task<void> serve(Transport& transport, ConnectionInfo& connection, ConnectionRecord& record, Buffer initial,
+                           DrainSignal& drain) = 0;
   /// Once for every accepted connection, at its end, served or not: the listener's access log. Refused ones carry why
   /// in info.flags, response_code_details and connection_termination_details.
   virtual void on_connection_done(const ConnectionInfo& connection, const StreamInfo& info) noexcept = 0;
@@ -85,7 +86,7 @@ class ListenerSet final : public StatSource {
   /// stop_accepting, closes every connection with this cause, waits for their coroutines.
   Task<void> close(Errc cause);
 
-  std::size_t connections() const { return tasks_.size(); }
+  std::size_t connections() const { return open_; }
   /// Where a bound listener listens, its port known (port 0 in tests); an unset address when it does not.
   Address bound_address(std::string_view name) const;
   void collect(StatSink& sink) const override;
@@ -95,6 +96,7 @@ class ListenerSet final : public StatSource {
   struct Connection;
   struct AcceptSocket;
   using ActivePtr = std::shared_ptr<Active>;
+  using Connections = std::list<Connection, RecyclingAllocator<Connection>>;
 
   void update(const Update& update);
   void apply(const std::string& name, const std::shared_ptr<const Listener>& listener);
@@ -108,14 +110,18 @@ class ListenerSet final : public StatSource {
   enum class Accepted { all, batch, starved };
   Accepted accept_some(const ActivePtr& active, AcceptSocket& socket);
   void take(const ActivePtr& active, int fd, const Address& peer);
-  Task<void> run_connection(std::unique_ptr<Connection> connection, std::unique_ptr<Transport> transport);
-  Task<void> prepare_and_serve(Connection& connection, std::unique_ptr<Transport> transport);
-  Task<Result<void>> run_filters(Connection& connection, Buffer& initial);
+  Task<void> run_connection(Connections::iterator connection, std::unique_ptr<Transport> transport);
+  Task<bool> prepare(Connections::iterator connection, std::unique_ptr<Transport>& transport, Buffer& initial);
+  bool choose_chain(Connection& connection);
+  void finish(Connections::iterator connection);
+  Task<Result<void>> run_filters(Connections::iterator connection, Buffer& initial);
   Task<bool> handshake(Connection& connection, std::unique_ptr<Transport>& transport, Buffer& initial);
   bool run_network_filters(Connection& connection, std::unique_ptr<Transport>& transport, Buffer& initial);
-  void move_to(Connection& connection, const ActivePtr& active);
+  void move_to(Connections::iterator connection, Active& active);
   void drain(Connection& connection);
   void tell_connections(bool inbound_only);
+  template <class F>
+  void for_each_active(F&& f) const;
   /// A new connection of this listener is told to finish from its beginning.
   bool draining(const Listener& listener) const;
   static void keep_routes(Connection& connection, const SnapshotPtr& snapshot);
@@ -124,9 +130,11 @@ class ListenerSet final : public StatSource {
   Options options_;
   StringMap<ActivePtr> active_;  // by name
   std::unordered_map<Address, ActivePtr> by_address_;
-  std::vector<std::string> failed_;             // could not be opened: tried again with each update
-  std::vector<std::weak_ptr<Active>> retired_;  // still have connections
-  TaskGroup tasks_, acceptors_;
+  std::vector<std::string> failed_;  // could not be opened: tried again with each update
+  std::vector<ActivePtr> retired_;   // still have connections
+  TaskGroup acceptors_;
+  std::size_t open_ = 0;  // connections
+  Event none_open_;
   Counter created_, not_created_;  // listeners of this worker that could be opened, or not
   SnapshotPtr before_;             // the worker's, until the update that is being applied
   bool first_update_ = true, stopped_all_ = false, stopped_inbound_ = false;

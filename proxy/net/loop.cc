@@ -1,6 +1,5 @@
 #include "proxy/net/loop.h"
 
-#include "proxy/base/free_list.h"
 #include "proxy/base/log.h"
 
 #include <sys/eventfd.h>
@@ -12,33 +11,6 @@
 #include <system_error>
 
 namespace clew {
-
-namespace detail {
-
-namespace {
-
-constexpr std::size_t size_step = 64, largest_kept = 2048;
-struct FrameLists {
-  FreeList<64> of_size[largest_kept / size_step];  // 4 MiB a thread at the very most
-};
-thread_local FrameLists frames;
-
-std::size_t size_class(std::size_t size) { return (size + size_step - 1) / size_step - 1; }
-
-}  // namespace
-
-void* allocate_frame(std::size_t size) {
-  if (size > largest_kept) return ::operator new(size);
-  const std::size_t at = size_class(size);
-  if (void* memory = frames.of_size[at].get()) return memory;
-  return ::operator new((at + 1) * size_step);
-}
-
-void free_frame(void* memory, std::size_t size) noexcept {
-  if (size > largest_kept || !frames.of_size[size_class(size)].put(memory)) ::operator delete(memory);
-}
-
-}  // namespace detail
 
 namespace {
 
@@ -80,28 +52,13 @@ struct Root {
     std::suspend_never initial_suspend() const noexcept { return {}; }
     std::suspend_never final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
-    void unhandled_exception() const noexcept { std::terminate(); }  // `done` must not throw
+    void unhandled_exception() const noexcept { log_exception(std::current_exception()); }
   };
 
-  static Root drive(Loop& loop, Task<void> task, std::function<void(std::exception_ptr)> done) {
-    std::exception_ptr exception;
-    try {
-      co_await std::move(task);
-    } catch (...) {
-      exception = std::current_exception();
-    }
-    if (!done) {
-      log_exception(exception);
-      co_return;
-    }
-    co_await loop.yield();
-    done(exception);
-  }
+  static Root drive(Loop&, Task<void> task) { co_await std::move(task); }
 };
 
-void spawn(Loop& loop, Task<void> task, std::function<void(std::exception_ptr)> done) {
-  Root::drive(loop, std::move(task), std::move(done));
-}
+void spawn(Loop& loop, Task<void> task) { Root::drive(loop, std::move(task)); }
 
 Loop::Loop(TimerWheel& timers)
     : timers_(timers),

@@ -14,7 +14,6 @@
 #include <coroutine>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -80,13 +79,9 @@ class Loop {
 
  private:
   friend struct Root;
-  friend void spawn(Loop& loop, Task<void> task, std::function<void(std::exception_ptr)> done);
-
-  struct Call {
+  struct Call : Recycled {
     virtual ~Call() = default;
     virtual void run() = 0;
-    static void* operator new(std::size_t size) { return detail::allocate_frame(size); }
-    static void operator delete(void* memory, std::size_t size) noexcept { detail::free_frame(memory, size); }
   };
   template <class F>
   struct CallOf final : Call {
@@ -131,10 +126,9 @@ class Loop {
   bool ending_ = false;
 };
 
-/// Starts a coroutine that nobody waits for, and runs it until its first suspension. What it throws goes to `done`,
-/// which is called when all of it is gone, a turn after its end; without `done` an exception is logged, which is a bug
-/// to report. Prefer a TaskGroup (net/task_group.h): what the task refers to must live until it ends.
-void spawn(Loop& loop, Task<void> task, std::function<void(std::exception_ptr)> done = nullptr);
+/// Starts a coroutine that nobody waits for, and runs it until its first suspension. An exception that leaves it is
+/// logged: a bug to report. Prefer a TaskGroup (net/task_group.h): what the task refers to must live until it ends.
+void spawn(Loop& loop, Task<void> task);
 
 /// What left a coroutine that should have dealt with it; null: nothing did.
 void log_exception(const std::exception_ptr& exception);

@@ -1,5 +1,7 @@
 #include "proxy/net/stream_info.h"
 
+#include "proxy/net/connection_info.h"
+
 namespace clew {
 
 namespace {
@@ -65,6 +67,16 @@ std::string ResponseFlags::to_long_string() const {
   std::string out;
   append_to(out, true);
   return out;
+}
+
+StreamInfo& ConnectionRecord::get() {
+  if (!info_) {
+    info_ = std::make_unique<StreamInfo>();
+    info_->connection = &connection_;
+    info_->start = connection_.start;
+    info_->start_wall = connection_.start_wall;
+  }
+  return *info_;
 }
 
 }  // namespace clew

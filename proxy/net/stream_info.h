@@ -4,6 +4,7 @@
 
 #include "proxy/base/address.h"
 #include "proxy/base/clock.h"
+#include "proxy/base/recycled.h"
 
 #include <array>
 #include <cstdint>
@@ -79,7 +80,7 @@ class ResponseFlags {
   std::uint8_t count_ = 0;
 };
 
-struct StreamInfo {
+struct StreamInfo : Recycled {
   const ConnectionInfo* connection = nullptr;
   WallTime start_wall{};
   TimePoint start{};
@@ -108,6 +109,18 @@ struct StreamInfo {
   // peer metadata (istio.metadata_exchange), serialized Struct; empty: none
   std::string downstream_peer_id, downstream_peer, upstream_peer_id, upstream_peer;
   std::string upstream_peer_san, upstream_tls_version, upstream_tls_cipher;
+};
+
+/// The record of a connection as a whole, made when there is something to say: HTTP has one for each stream, and most
+/// of its connections are idle.
+class ConnectionRecord {
+ public:
+  explicit ConnectionRecord(const ConnectionInfo& connection) : connection_(connection) {}
+  StreamInfo& get();
+
+ private:
+  const ConnectionInfo& connection_;
+  std::unique_ptr<StreamInfo> info_;
 };
 
 }  // namespace clew

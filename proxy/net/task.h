@@ -3,6 +3,8 @@
 // Named functions only, parameters by value or references that the awaiter owns (ARCHITECTURE.md, «coroutines»).
 #pragma once
 
+#include "proxy/base/recycled.h"
+
 #include <coroutine>
 #include <cstddef>
 #include <exception>
@@ -18,13 +20,7 @@ class Task;
 
 namespace detail {
 
-// Coroutine frames, from free lists of the thread.
-void* allocate_frame(std::size_t size);
-void free_frame(void* memory, std::size_t size) noexcept;
-
-struct Frame {
-  static void* operator new(std::size_t size) { return allocate_frame(size); }
-  static void operator delete(void* memory, std::size_t size) noexcept { free_frame(memory, size); }
+struct Frame : Recycled {
   Loop* loop = nullptr;  // that runs it, from its start
 };
 

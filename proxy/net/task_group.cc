@@ -9,24 +9,21 @@ TaskGroup::~TaskGroup() { assert(children_.empty()); }
 
 void TaskGroup::spawn(Task<void> child, Cancel cancel) {
   const auto at = children_.insert(children_.end(), Child{std::move(cancel)});
-  clew::spawn(loop_, run(*at, std::move(child)), [this, at](const std::exception_ptr& exception) {
-    log_exception(exception);
-    done(at, exception != nullptr);
-  });
-  // `done` comes a turn later, so the child is still listed.
+  clew::spawn(loop_, run(at, std::move(child)));
+  // It is listed for a turn after its end.
   if (cause_ != Errc::ok && at->cancel) std::exchange(at->cancel, nullptr)(cause_);
 }
 
-/// `done` comes a turn later, when what the hook refers to is gone: forget it here.
-Task<void> TaskGroup::run(Child& child, Task<void> task) {
-  struct Forget {
-    Child& child;
-    ~Forget() { child.cancel = nullptr; }
-  } forget{child};
-  co_await std::move(task);
-}
-
-void TaskGroup::done(Children::iterator child, bool failed) {
+Task<void> TaskGroup::run(Children::iterator child, Task<void> task) {
+  bool failed = false;
+  try {
+    co_await std::move(task);
+  } catch (...) {
+    log_exception(std::current_exception());
+    failed = true;
+  }
+  child->cancel = nullptr;  // what it refers to is gone
+  co_await loop_.yield();
   children_.erase(child);
   if (failed) cancel(Errc::internal);
   if (children_.empty()) empty_.notify();

@@ -39,9 +39,8 @@ class TaskGroup {
   struct Child {
     Cancel cancel;
   };
-  using Children = std::list<Child>;
-  static Task<void> run(Child& child, Task<void> task);
-  void done(Children::iterator child, bool failed);
+  using Children = std::list<Child, RecyclingAllocator<Child>>;
+  Task<void> run(Children::iterator child, Task<void> task);
 
   Loop& loop_;
   Children children_;

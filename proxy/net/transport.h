@@ -3,6 +3,7 @@
 #pragma once
 
 #include "proxy/base/buffer.h"
+#include "proxy/base/recycled.h"
 #include "proxy/base/result.h"
 #include "proxy/net/task.h"
 
@@ -13,7 +14,7 @@ namespace clew {
 
 struct TlsInfo;  // proxy/net/connection_info.h
 
-class Transport {
+class Transport : public Recycled {
  public:
   virtual ~Transport() = default;
 

@@ -52,8 +52,7 @@ Task<std::variant<UpstreamResponse, LocalReply>> UpstreamForwarder::forward(Stre
     co_return cluster_not_found(action);
   }
   stream.info.cluster = cluster->cluster();
-  auto call =
-      std::make_shared<UpstreamCall>(clusters_, std::move(cluster), stream, action, retry_policy(stream, action));
+  auto call = make_recycled<UpstreamCall>(clusters_, std::move(cluster), stream, action, retry_policy(stream, action));
   std::variant<UpstreamResponse, LocalReply> answer =
       co_await UpstreamCall::run(std::move(call), std::move(request_body), writer);
   co_return answer;

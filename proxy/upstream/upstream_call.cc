@@ -61,7 +61,7 @@ void UpstreamCall::begin(BodyPtr body) {
   alternative_timeout_status_ = stream.request.headers.remove(HeaderId::x_envoy_upstream_rq_timeout_alt_response) > 0;
   timeouts_.announce(stream.request, Duration(0), suppress());
   if (!body) return request_complete();
-  pump_ = std::make_shared<RequestPump>(std::move(body), retry_.enabled() ? replay_bound(stream) : 0);
+  pump_ = make_recycled<RequestPump>(std::move(body), retry_.enabled() ? replay_bound(stream) : 0);
   pump_->on_complete = [this] { request_complete(); };
   pump_->on_client_error = [this](Errc cause) {
     over_ = true;
@@ -110,7 +110,7 @@ Task<std::optional<TryFailure>> UpstreamCall::try_once(ResponseWriter& writer) {
   Lease lease;
   std::optional<TryFailure> failure = co_await take_lease(lease);
   if (failure) co_return failure;
-  attempt_ = std::make_shared<Attempt>(std::move(lease));
+  attempt_ = make_recycled<Attempt>(std::move(lease));
   try_started_ = worker_.clock().now();
   record_connection();
   if (request_completed_) arm_try_timers();

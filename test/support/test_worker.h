@@ -52,21 +52,22 @@ class TestWorker {
   template <class T>
   Started<T> start(Task<T> task) {
     Started<T> started;
-    auto state = started.state_;
-    spawn(worker.loop(), note(std::move(task), *state), [state](const std::exception_ptr& exception) {
-      state->exception = exception;
-      state->done = true;
-    });
+    spawn(worker.loop(), note(std::move(task), started.state_));
     poll();
     return started;
   }
 
   template <class T>
-  static Task<void> note(Task<T> task, typename Started<T>::State& state) {
-    if constexpr (std::is_void_v<T>)
-      co_await std::move(task);
-    else
-      state.value = co_await std::move(task);
+  static Task<void> note(Task<T> task, std::shared_ptr<typename Started<T>::State> state) {
+    try {
+      if constexpr (std::is_void_v<T>)
+        co_await std::move(task);
+      else
+        state->value = co_await std::move(task);
+    } catch (...) {
+      state->exception = std::current_exception();
+    }
+    state->done = true;
   }
 
   /// Runs everything that is ready; does not wait.

@@ -178,7 +178,7 @@ TEST_CASE("peer exchange: only where the handshake chose it", "[filters]") {
   Buffer out;
   while (transport->try_read(out, 1000)) {
   }
-  CHECK(connection.peer_metadata_id == (chosen ? "them" : ""));
+  CHECK((connection.exchanged_peer ? connection.exchanged_peer->id : "") == (chosen ? "them" : ""));
   CHECK((out.to_string() == "x") == chosen);
   CHECK(far_end->receive().empty() != chosen);
 }

@@ -70,7 +70,7 @@ class Echo final : public ConnectionHandler {
   std::vector<Seen> served, done;
   int draining = 0, active = 0;
 
-  Task<void> serve(std::unique_ptr<Transport> transport, ConnectionInfo& connection, StreamInfo&, Buffer initial,
+  Task<void> serve(Transport& transport, ConnectionInfo& connection, ConnectionRecord&, Buffer initial,
                    DrainSignal& drain) override {
     served.push_back(describe(connection));
     ++active;
@@ -78,18 +78,18 @@ class Echo final : public ConnectionHandler {
     drain.set_hook([this] { ++draining; });
     for (;;) {
       if (!initial.empty()) {
-        const Result<void> written = co_await write_all(*transport, initial);
+        const Result<void> written = co_await write_all(transport, initial);
         if (!written) break;
       }
-      const Result<std::size_t> n = transport->try_read(initial, 4096);
+      const Result<std::size_t> n = transport.try_read(initial, 4096);
       if (n) continue;
       if (n.error().code != Errc::would_block) break;
-      const Result<void> ready = co_await transport->readable();
+      const Result<void> ready = co_await transport.readable();
       if (!ready) break;
     }
     drain.set_hook(nullptr);
     --active;
-    transport->close(Errc::ok);
+    transport.close(Errc::ok);
   }
   void on_connection_done(const ConnectionInfo& connection, const StreamInfo& info) noexcept override {
     Seen seen = describe(connection);
