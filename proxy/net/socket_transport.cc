@@ -26,9 +26,7 @@ void set_option(int fd, int level, int name, const T& value) {
 }  // namespace
 
 SocketTransport::SocketTransport(Worker& worker, int fd, bool connecting)
-    : loop_(worker.loop()), fd_(fd), full_(connecting) {
-  loop_.watch(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, *this);
-}
+    : loop_(worker.loop()), fd_(fd), full_(connecting) {}
 
 // close() is final here: no subclass adds to it.
 SocketTransport::~SocketTransport() { SocketTransport::close(Errc::canceled); }
@@ -102,9 +100,24 @@ void SocketTransport::on_ready(std::uint32_t events) {
     writable_.notify();
 }
 
-Task<Result<void>> SocketTransport::readable() { return wait(readable_, drained_); }
+Task<Result<void>> SocketTransport::readable() {
+  if (drained_) watch(EPOLLIN | EPOLLRDHUP | EPOLLET);
+  return wait(readable_, drained_);
+}
 
-Task<Result<void>> SocketTransport::writable() { return wait(writable_, full_); }
+Task<Result<void>> SocketTransport::writable() {
+  if (full_) watch(EPOLLIN | EPOLLRDHUP | EPOLLOUT | EPOLLET);
+  return wait(writable_, full_);
+}
+
+/// The kernel tells at once what is there already.
+void SocketTransport::watch(std::uint32_t events) {
+  if (cause_ || (watched_ & events) == events) return;
+  if (std::exchange(watched_, watched_ | events) == 0)
+    loop_.watch(fd_, watched_, *this);
+  else
+    loop_.rewatch(fd_, watched_, *this);
+}
 
 Task<Result<void>> SocketTransport::wait(Event& event, const bool& blocked) {
   ++waits_;

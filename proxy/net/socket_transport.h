@@ -35,10 +35,12 @@ class SocketTransport : public Transport, private Watched {
 
  private:
   void on_ready(std::uint32_t events) override;
+  void watch(std::uint32_t events);
   Task<Result<void>> wait(Event& event, const bool& blocked);
 
   Loop& loop_;
   int fd_;
+  std::uint32_t watched_ = 0;  // events: none before the first wait, so a short connection may do without
   std::optional<Errc> cause_;
   std::optional<Errc> read_end_;  // the kernel reports an error once, then an orderly end
   // A short read (write) has emptied (filled) the socket's buffer: the next call would only give EAGAIN, so it is not
