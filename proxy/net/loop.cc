@@ -138,7 +138,7 @@ bool Loop::turn(bool wait) {
     const epoll_event event = events_[event_at_++];
     if (auto* watched = static_cast<Watched*>(event.data.ptr)) watched->on_ready(event.events);
   }
-  if (const auto deadline = timers_.next_deadline(); deadline && *deadline <= timers_.now()) timers_.advance();
+  timers_.advance();  // also when nothing is due: what is armed next is placed by the time it is, not by an old one
   busy = busy || event_count_ > 0 || !ready_.empty();
   event_at_ = event_count_ = 0;
   running = outer;
