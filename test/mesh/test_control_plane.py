@@ -1,10 +1,13 @@
 """Living with istiod: readiness, refusals, restarts, the other xDS form."""
 
 import json
+import os
+import pathlib
 import signal
 import threading
 import time
 
+from harness import peers
 from harness.objects import gone
 from harness.scenario import both_proxies
 
@@ -72,6 +75,34 @@ def test_ready_for_kubernetes(mesh):
     assert status == 200
     assert client.stat("listener_manager.workers_started") == 1
     assert client.stat("server.state") == 0
+
+
+@both_proxies
+def test_read_only_root(mesh):
+    """As istiod injects it: a sidecar writes only where volumes are; the agent's template and its bootstrap are in two of them."""
+    client, _ = two(mesh)
+    mounts = [line.split() for line in pathlib.Path(f"/proc/{client.proxy_pid}/mountinfo").read_text().splitlines()]
+    options = {fields[4]: fields[5].split(",") for fields in mounts}
+    assert "ro" in options["/"] and "ro" in options["/run"]
+    assert {path for path, words in options.items() if "rw" in words and not path.startswith(("/proc", "/sys", "/dev"))} >= {
+        "/etc/istio", "/var/lib/istio", "/run/secrets"}
+    # What the proxy has open to write: its log's file, sockets, and nothing of the root's.
+    files = [os.readlink(p) for p in pathlib.Path(f"/proc/{client.proxy_pid}/fd").iterdir()]
+    assert not [f for f in files if f.startswith("/") and not f.startswith(("/dev/", "/tmp/", "/etc/istio/", "/run/secrets/"))], files
+
+
+@both_proxies
+def test_bootstrap_template_of_its_own(mesh):
+    """ISTIO_BOOTSTRAP, which the stock image may set: another template than the agent's default."""
+    stock = peers.istio("envoy_bootstrap.json").read_text()
+    template = mesh.dir / "template.json"
+    template.write_text(stock.replace("{", '{\n  "stats_flush_interval": "7s",', 1))
+    pod = mesh.pod("templated", env={"ISTIO_BOOTSTRAP": str(template)})
+    bootstrap = json.loads(pod.admin("/config_dump?mask=bootstrap"))["configs"][0]["bootstrap"]
+    assert json.loads(pod.bootstrap)["stats_flush_interval"] == "7s"
+    mesh.compare("what the proxy says of it", bootstrap.get("stats_flush_interval"))
+    assert bootstrap["stats_flush_interval"] == "7s"
+    mesh.remove(pod)
 
 
 @both_proxies

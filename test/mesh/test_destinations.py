@@ -45,6 +45,57 @@ def test_tcp_service(mesh):
 
 
 @both_proxies
+def test_tcp_weights(mesh):
+    """A VirtualService's tcp route: connections go to both services by weight, each as to the service itself."""
+    client, _ = two(mesh)
+    mesh.pod("second", ports={"tcp": 9000})
+    mesh.apply("""
+        apiVersion: networking.istio.io/v1
+        kind: VirtualService
+        metadata: {name: server-tcp}
+        spec:
+          hosts: [server]
+          tcp:
+          - match: [{port: 9000}]
+            route:
+            - {destination: {host: server, port: {number: 9000}}, weight: 30}
+            - {destination: {host: second, port: {number: 9000}}, weight: 70}
+        """)
+
+    def reached():
+        with client.connect("server", 9000) as connection:
+            return tcp_line(connection, b"x\n").split()[0].decode()
+    mesh.until("both", lambda: {reached() for _ in range(10)} == {"server", "second"})
+    apps = [reached() for _ in range(200)]
+    assert 90 < apps.count("second") < 190
+    for app in ("server", "second"):
+        line = client.access_log.wait_for(upstream_cluster=f"outbound|9000||{app}.default.svc.cluster.local")
+        mesh.compare(app, {k: v for k, v in line.stable().items() if not k.startswith("bytes")})
+
+
+@both_proxies
+def test_tcp_client_leaves_while_the_upstream_is_connecting(mesh):
+    client, _ = two(mesh)
+    mesh.apply("""
+        apiVersion: networking.istio.io/v1
+        kind: ServiceEntry
+        metadata: {name: nowhere}
+        spec:
+          hosts: [nowhere.example]
+          addresses: [240.1.1.1]
+          ports: [{number: 7443, name: tcp, protocol: TCP}]
+          resolution: STATIC
+          endpoints: [{address: 10.244.99.99}]
+        """)
+    client.access_log.mark()
+    with client.connect("240.1.1.1", 7443) as connection:
+        connection.send(b"nobody hears this\n")
+    line = client.access_log.wait_for(upstream_cluster="outbound|7443||nowhere.example")
+    mesh.compare("line", line.stable())
+    mesh.until("nothing to be left", lambda: client.stat("cluster.outbound|7443||nowhere.example;.upstream_cx_active") == 0)
+
+
+@both_proxies
 def test_tcp_half_close(mesh):
     client, _ = two(mesh)
     with client.connect("server", 9000) as connection:

@@ -3,6 +3,7 @@
 # Runs in the pod's network namespace and a private mount namespace. The container sees the host's files through an overlay,
 # so that what it writes lands in DIR, and DIR/files in place of /etc/hosts, /etc/istio, /var/lib/istio and /var/run/secrets.
 # BINDS: colon-separated FROM=TO: files and folders of the host's that it sees elsewhere, and as they are.
+# READ_ONLY_ROOT=true: nothing but those mounts can be written.
 set -euo pipefail
 dir=$1 user=$2
 shift 2
@@ -27,7 +28,11 @@ for path in etc/istio var/lib/istio; do
 done
 mount --bind "$dir/files/etc/hosts" "$root/etc/hosts"
 cp --remove-destination "$dir/files/etc/resolv.conf" "$root/etc/resolv.conf"  # the host's may be a link to anywhere
-unset BINDS
+if [[ $READ_ONLY_ROOT == true ]]; then
+  mount -o remount,ro "$root"
+  mount -o remount,ro "$root/run"
+fi
+unset BINDS READ_ONLY_ROOT
 if [[ $user == root ]]; then
   exec chroot "$root" "$@"
 fi

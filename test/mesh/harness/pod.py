@@ -82,7 +82,8 @@ class Pod(Admin):
             os.chown(log, PROXY_UID, PROXY_UID)
             log.chmod(0o664)
         self.access_log = AccessLog(self.stdout, self.explain)
-        self.agent = self._container_process("sidecar", _user(container), [f"{BIN}/pilot-agent", *args], env)
+        self.agent = self._container_process("sidecar", _user(container), [f"{BIN}/pilot-agent", *args], env,
+                                             read_only=container["securityContext"].get("readOnlyRootFilesystem", False))
         if self.spec.wait:
             self.wait_ready()
 
@@ -301,14 +302,15 @@ class Pod(Admin):
         if init.popen.wait(30):
             raise Failed(f"setting the redirect rules failed\n{init.explain()}")
 
-    def _container_process(self, name, user, argv, env, log=None):
+    def _container_process(self, name, user, argv, env, log=None, read_only=False):
         binds = [(program, f"{BIN}/{program.name}") for program in (peers.istio("pilot-agent"), self.proxy_binary)]
         binds.append((self.mesh.sanitizer_dir, self.mesh.sanitizer_dir))
         return Process(
             f"{self.name}/{name}", ["unshare", "--mount", ENTER, self.dir, user, *argv], self.ns,
             log or self.stdout, None if log else self.stderr, cwd="/",
             env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME": self.name, "HOME": "/",
-                 "BINDS": ":".join(f"{source}={target}" for source, target in binds), **env, **self.mesh.proxy_env})
+                 "BINDS": ":".join(f"{source}={target}" for source, target in binds), "READ_ONLY_ROOT": str(read_only).lower(),
+                 **env, **self.mesh.proxy_env})
 
     def _container_env(self, container):
         env = {}
