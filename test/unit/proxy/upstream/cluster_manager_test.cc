@@ -138,8 +138,7 @@ TEST_CASE("an address that is listed twice counts once") {
 }
 
 TEST_CASE("requests under way are counted for the whole process") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.start();
   const auto shared = f.shared.cluster("a")->endpoint(endpoint(1).address);
@@ -152,8 +151,7 @@ TEST_CASE("requests under way are counted for the whole process") {
 }
 
 TEST_CASE("closing ends waits, requests and connections") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   complete(f);
   Request reading(f);
   reading.start();
@@ -172,8 +170,7 @@ TEST_CASE("closing ends waits, requests and connections") {
 }
 
 TEST_CASE("bytes of an exchange that lasts are counted when they are asked for") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.start();
   f.connector.peer(0).send("HTTP/1.1 200 OK\r\n");

@@ -140,6 +140,12 @@ class Fixture {
   }
 };
 
+/// With cluster a, of one endpoint.
+class OneEndpoint : public Fixture {
+ public:
+  OneEndpoint() { add_cluster("a", endpoints({1})); }
+};
+
 /// Collects what goes to the client before the answer.
 class FakeWriter final : public ResponseWriter {
  public:

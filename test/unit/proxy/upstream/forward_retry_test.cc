@@ -14,8 +14,7 @@ void next_try(Fixture& f) { f.t.advance(300ms); }
 }  // namespace
 
 TEST_CASE("a bad answer is retried and the next one stands") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.retry(RetryOn::on_5xx, 2);
   r.table->hosts[0].include_request_attempt_count = true;
@@ -38,8 +37,7 @@ TEST_CASE("a bad answer is retried and the next one stands") {
 }
 
 TEST_CASE("retries run out: the last answer stands, flagged") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.retry(RetryOn::gateway_error, 1);
   r.start();
@@ -78,8 +76,7 @@ TEST_CASE("connect failures are retried, elsewhere when told to avoid hosts that
 }
 
 TEST_CASE("a connect failure that no retry cured") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   f.connector.failures = {{Errc::connection_refused, "first"}, {Errc::connect_timeout, ""}};
   Request r(f);
   r.retry(RetryOn::connect_failure, 1);
@@ -94,8 +91,7 @@ TEST_CASE("a connect failure that no retry cured") {
 }
 
 TEST_CASE("what is not asked for is not retried") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   SECTION("a reset, with connect-failure only") {
     Request r(f);
     r.retry(RetryOn::connect_failure | RetryOn::refused_stream | RetryOn::retriable_status_codes, 5);
@@ -131,8 +127,7 @@ TEST_CASE("what is not asked for is not retried") {
 }
 
 TEST_CASE("a reset before the answer is retried when asked for") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.retry(RetryOn::reset, 1);
   r.start();
@@ -145,8 +140,7 @@ TEST_CASE("a reset before the answer is retried when asked for") {
 }
 
 TEST_CASE("after an interim head there is no other try") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.retry(RetryOn::on_5xx | RetryOn::reset, 3);
   r.start();
@@ -157,8 +151,7 @@ TEST_CASE("after an interim head there is no other try") {
 }
 
 TEST_CASE("a request body is sent again, all of it") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.retry(RetryOn::on_5xx, 2);
   auto body = std::make_shared<FedBody::State>();
@@ -196,8 +189,7 @@ TEST_CASE("a request body is sent again, all of it") {
 }
 
 TEST_CASE("a large body is sent again, byte for byte") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.retry(RetryOn::on_5xx, 1);
   auto body = std::make_shared<FedBody::State>();
@@ -229,8 +221,7 @@ TEST_CASE("a large body is sent again, byte for byte") {
 }
 
 TEST_CASE("a body beyond the bound is streamed, and not retried") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   auto listener = std::make_shared<Listener>();
   listener->connection_buffer_limit = 10;
@@ -284,8 +275,7 @@ TEST_CASE("a retry gives its unit of the breaker back") {
 }
 
 TEST_CASE("the client is gone during the back-off") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   RetryPolicy& policy = r.retry(RetryOn::on_5xx, 2);
   policy.base_interval = 1h;
@@ -301,8 +291,7 @@ TEST_CASE("the client is gone during the back-off") {
 }
 
 TEST_CASE("the cluster goes during the back-off") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   RetryPolicy& policy = r.retry(RetryOn::on_5xx, 2);
   policy.base_interval = policy.max_interval = 1h;  // of which a part is drawn: never none of it
@@ -316,8 +305,7 @@ TEST_CASE("the cluster goes during the back-off") {
 }
 
 TEST_CASE("a policy of the virtual host serves routes without one") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   RetryPolicy policy;
   policy.on = RetryOn::on_5xx;

@@ -5,8 +5,7 @@ using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
 
 TEST_CASE("a request and its answer") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.start();
   REQUIRE_FALSE(r.done());
@@ -69,8 +68,7 @@ TEST_CASE("no healthy endpoint") {
 }
 
 TEST_CASE("the endpoint refuses the connection") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   f.connector.failures.push_back({Errc::connection_refused, "delayed connect error: Connection refused"});
   Request r(f);
   r.start();
@@ -89,8 +87,7 @@ TEST_CASE("the endpoint refuses the connection") {
 }
 
 TEST_CASE("the connection ends before an answer") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.start();
   f.connector.peer(0).close(Errc::eof);
@@ -104,8 +101,7 @@ TEST_CASE("the connection ends before an answer") {
 }
 
 TEST_CASE("an answer that is not HTTP") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.start();
   f.connector.peer(0).send("SSH-2.0-OpenSSH_9.2\r\n\r\n");
@@ -116,8 +112,7 @@ TEST_CASE("an answer that is not HTTP") {
 }
 
 TEST_CASE("the answer breaks off in its body") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.start();
   f.connector.peer(0).send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc");
@@ -143,8 +138,7 @@ TEST_CASE("the answer breaks off in its body") {
 }
 
 TEST_CASE("a request body goes on while the answer is read, and both end") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   auto body = std::make_shared<FedBody::State>();
   body->feed("one");
   Request r(f);
@@ -169,8 +163,7 @@ TEST_CASE("a request body goes on while the answer is read, and both end") {
 }
 
 TEST_CASE("an answer before the request's end: the rest is not wanted, the connection not used again") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   auto body = std::make_shared<FedBody::State>();
   body->feed("part");
   Request r(f);
@@ -189,8 +182,7 @@ TEST_CASE("an answer before the request's end: the rest is not wanted, the conne
 }
 
 TEST_CASE("interim heads go to the client where the configuration says so") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.hcm.proxy_100_continue = GENERATE(true, false);
   r.start();
@@ -203,8 +195,7 @@ TEST_CASE("interim heads go to the client where the configuration says so") {
 }
 
 TEST_CASE("endless interim heads are an error") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.start();
   for (int i = 0; i < 20; ++i) f.connector.peer(0).send("HTTP/1.1 100 Continue\r\n\r\n");
@@ -214,8 +205,7 @@ TEST_CASE("endless interim heads are an error") {
 }
 
 TEST_CASE("the client is gone: while connecting, while waiting, while reading") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   SECTION("while connecting") {
     f.connector.hold = true;
     Request r(f);
@@ -264,8 +254,7 @@ TEST_CASE("the client is gone: while connecting, while waiting, while reading") 
 }
 
 TEST_CASE("the client's body breaks: the upstream is reset, nothing is retried") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   auto body = std::make_shared<FedBody::State>();
   body->feed("part");
   Request r(f);
@@ -280,8 +269,7 @@ TEST_CASE("the client's body breaks: the upstream is reset, nothing is retried")
 }
 
 TEST_CASE("an upgrade: raw bytes both ways, none before the upstream has agreed") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   auto body = std::make_shared<FedBody::State>();
   body->feed("early");
   Request r(f);
@@ -314,8 +302,7 @@ TEST_CASE("an upgrade: raw bytes both ways, none before the upstream has agreed"
 }
 
 TEST_CASE("a refused upgrade: the answer passes, what the client sent does not, the connection is not used again") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   auto body = std::make_shared<FedBody::State>();
   body->feed("GET /smuggled HTTP/1.1\r\n\r\n");
   Request r(f);
@@ -373,8 +360,7 @@ TEST_CASE("original destination with another port, and many of them") {
 }
 
 TEST_CASE("attempt count and suppressed Envoy headers") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.table->hosts[0].include_request_attempt_count = true;
   r.hcm.suppress_envoy_headers = true;
@@ -402,8 +388,7 @@ TEST_CASE("a sticky cookie that is made here comes with the answer") {
 }
 
 TEST_CASE("gRPC success and failure are told by grpc-status") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   const char* const status = GENERATE("0", "14", "99", "x");
   Request r(f);
   r.grpc = true;

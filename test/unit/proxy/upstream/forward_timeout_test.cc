@@ -5,8 +5,7 @@ using Catch::Matchers::Contains;
 using namespace std::chrono_literals;
 
 TEST_CASE("no answer in time") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.action().timeout = 2s;
   r.start();
@@ -26,8 +25,7 @@ TEST_CASE("no answer in time") {
 }
 
 TEST_CASE("the default is 15 seconds") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.action().timeout.reset();
   r.start();
@@ -38,8 +36,7 @@ TEST_CASE("the default is 15 seconds") {
 }
 
 TEST_CASE("zero is none") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.start();
   f.t.advance(10min);
@@ -76,8 +73,7 @@ TEST_CASE("the time runs from the request's end, and over the connecting too") {
 }
 
 TEST_CASE("time out in the answer's body") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.action().timeout = 1s;
   r.start();
@@ -93,8 +89,7 @@ TEST_CASE("time out in the answer's body") {
 }
 
 TEST_CASE("a try's own time") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.retry(RetryOn::on_5xx, 1).per_try_timeout = 500ms;
   r.action().timeout = 10s;
@@ -122,8 +117,7 @@ TEST_CASE("a try's own time") {
 }
 
 TEST_CASE("the total time ends the back-off and all tries") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   RetryPolicy& policy = r.retry(RetryOn::on_5xx, 100);
   policy.base_interval = 10h;
@@ -137,8 +131,7 @@ TEST_CASE("the total time ends the back-off and all tries") {
 }
 
 TEST_CASE("idle within a try") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.retry(RetryOn::connect_failure).per_try_idle_timeout = 1s;
   r.start();
@@ -168,8 +161,7 @@ TEST_CASE("connect timeout") {
 }
 
 TEST_CASE("204 instead of 504, when the request asks for it") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.action().timeout = 1s;
   r.headers = {{"x-envoy-upstream-rq-timeout-alt-response", "1"}};
@@ -181,8 +173,7 @@ TEST_CASE("204 instead of 504, when the request asks for it") {
 }
 
 TEST_CASE("an upgrade's answer is waited for as long as any, its connection as long as it likes") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   auto body = std::make_shared<FedBody::State>();
   Request r(f);
   r.upgrade = "websocket";

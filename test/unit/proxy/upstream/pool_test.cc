@@ -20,8 +20,7 @@ void complete(Fixture& f, std::size_t peer, std::optional<OriginalSource> source
 }  // namespace
 
 TEST_CASE("a connection is used again, the last used first") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   complete(f, 0);
   complete(f, 0);
   REQUIRE(f.connector.attempts == 1);
@@ -46,8 +45,7 @@ TEST_CASE("a connection is used again, the last used first") {
 }
 
 TEST_CASE("a connection that the peer closed while idle is not used") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   complete(f, 0);
   f.connector.peer(0).close(Errc::eof);
   SECTION("noticed at once") {
@@ -65,8 +63,7 @@ TEST_CASE("a connection that the peer closed while idle is not used") {
 }
 
 TEST_CASE("bytes that nobody asked for end a connection") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   complete(f, 0);
   f.connector.peer(0).send(ok_response);
   f.t.poll();
@@ -75,8 +72,7 @@ TEST_CASE("bytes that nobody asked for end a connection") {
 }
 
 TEST_CASE("more bytes than the answer has end the connection, too") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.start();
   f.connector.peer(0).send(ok_response + "HTTP/1.1 200 OK\r\n\r\n");
@@ -88,8 +84,7 @@ TEST_CASE("more bytes than the answer has end the connection, too") {
 }
 
 TEST_CASE("connection: close is obeyed") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   r.start();
   f.connector.peer(0).send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
@@ -161,8 +156,7 @@ TEST_CASE("at most so old a connection; a request under way is finished") {
 }
 
 TEST_CASE("requests wait in line for connections under way") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   f.connector.hold = true;
   Request one(f), two(f), three(f);
   one.start();
@@ -181,8 +175,7 @@ TEST_CASE("requests wait in line for connections under way") {
 }
 
 TEST_CASE("a failed connection fails all who wait, as Envoy") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   f.connector.hold = true;
   f.connector.failures = {{Errc::connection_refused, "no"}, {Errc::connection_refused, "no"}};
   Request one(f), two(f);
@@ -397,8 +390,7 @@ TEST_CASE("an idle pool makes room for another client's, the oldest first; busy 
   const auto client = [](std::size_t i) {
     return OriginalSource{IpAddress::v4(0x0a000000u + static_cast<std::uint32_t>(i)), 1337};
   };
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   SECTION("idle") {
     for (std::size_t i = 0; i < limit; ++i) complete(f, i, client(i));
     REQUIRE_FALSE(f.connector.ended(0));

@@ -43,8 +43,7 @@ TEST_CASE("rewrite of a path") {
 }
 
 TEST_CASE("what routes change in requests and answers") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Request r(f);
   ForwardAction& action = r.action();
   action.host_rewrite = "other.test";

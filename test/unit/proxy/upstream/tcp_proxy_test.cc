@@ -37,8 +37,7 @@ struct Connection {
 }  // namespace
 
 TEST_CASE("tcp: bytes both ways, each direction ends on its own") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Connection c(f);
   c.start("hello ");
   c.client->send("world");
@@ -69,8 +68,7 @@ TEST_CASE("tcp: bytes both ways, each direction ends on its own") {
 }
 
 TEST_CASE("tcp: the server speaks first") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Connection c(f);
   c.start();
   f.connector.peer(0).send("220 ready\r\n");
@@ -120,8 +118,7 @@ TEST_CASE("tcp: nobody to connect to") {
 }
 
 TEST_CASE("tcp: the client's address is kept where its listener says so") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Connection c(f);
   c.connection.original_source = OriginalSource{IpAddress::v4(0x0a000001), 1337};
   c.start("x");
@@ -132,8 +129,7 @@ TEST_CASE("tcp: the client's address is kept where its listener says so") {
 }
 
 TEST_CASE("tcp: several attempts to connect") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   f.connector.failures = {{Errc::connection_refused, ""}, {Errc::connect_timeout, ""}};
   Connection c(f);
   c.config.max_connect_attempts = 3;
@@ -147,8 +143,7 @@ TEST_CASE("tcp: several attempts to connect") {
 }
 
 TEST_CASE("tcp: a reset on one side is a reset on the other") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Connection c(f);
   c.start("x");
   SECTION("by the upstream") {
@@ -166,8 +161,7 @@ TEST_CASE("tcp: a reset on one side is a reset on the other") {
 }
 
 TEST_CASE("tcp: idle") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Connection c(f);
   c.config.idle_timeout = 10s;
   c.start();
@@ -185,8 +179,7 @@ TEST_CASE("tcp: idle") {
 }
 
 TEST_CASE("tcp: an hour is the default for idle, zero is none") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Connection c(f), d(f);
   d.config.idle_timeout = Duration(0);
   c.start();
@@ -201,8 +194,7 @@ TEST_CASE("tcp: an hour is the default for idle, zero is none") {
 }
 
 TEST_CASE("tcp: at most so long") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Connection c(f);
   c.config.max_connection_duration = 5s;
   c.start();
@@ -212,8 +204,7 @@ TEST_CASE("tcp: at most so long") {
 }
 
 TEST_CASE("tcp: a slow reader is waited for, with bounded memory") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   Connection c(f);
   c.start();
   const std::string big(2'000'000, 'z');
@@ -232,8 +223,7 @@ TEST_CASE("tcp: a slow reader is waited for, with bounded memory") {
 }
 
 TEST_CASE("tcp: weighted clusters, and zero weight never") {
-  Fixture f;
-  f.add_cluster("a", endpoints({1}));
+  OneEndpoint f;
   f.add_cluster("b", endpoints({2}));
   f.add_cluster("never", endpoints({3}));
   int a = 0;
