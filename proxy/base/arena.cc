@@ -1,6 +1,6 @@
 #include "proxy/base/arena.h"
 
-#include "proxy/base/free_list.h"
+#include "proxy/base/recycled.h"
 
 #include <cstdint>
 #include <cstring>
@@ -15,8 +15,6 @@ struct Arena::Block {
 
 namespace {
 
-// 64 blocks: 256 KiB a thread at most, enough for the streams that come and go within one turn of the loop.
-thread_local FreeList<64> free_blocks;
 constexpr std::size_t alignment = alignof(std::max_align_t);
 
 }  // namespace
@@ -25,7 +23,7 @@ Arena::~Arena() {
   while (head_) {
     Block* block = head_;
     head_ = block->next;
-    if (block->size != block_size || !free_blocks.put(block)) ::operator delete(block);
+    recycle(block, block->size);
   }
 }
 
@@ -44,11 +42,10 @@ char* Arena::allocate(std::size_t size, bool align) {
     at_ += size;
     return out;
   }
-  const bool own = size > block_size - sizeof(Block);
-  const std::size_t whole = own ? sizeof(Block) + size : block_size;
-  void* memory = own ? nullptr : free_blocks.get();
-  if (!memory) memory = ::operator new(whole);
-  Block* block = new (memory) Block{head_, whole};
+  const std::size_t usual = head_ ? block_size : first_block_size;
+  const bool own = size > usual - sizeof(Block);
+  const std::size_t whole = own ? sizeof(Block) + size : usual;
+  Block* block = new (take_recycled(whole)) Block{head_, whole};
   head_ = block;
   char* out = reinterpret_cast<char*>(block + 1);
   if (own) return out;  // what is left of the current block stays in use

@@ -1,5 +1,5 @@
-// Bump allocation that lives as long as a stream. Blocks come from a free list of the thread. Bounded by its users
-// (header limits), not here.
+// Bump allocation that lives as long as a stream. Blocks are recycled memory, the first one is small: most messages
+// need no other. Bounded by its users (header limits), not here.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@ namespace clew {
 
 class Arena {
  public:
-  static constexpr std::size_t block_size = 4096;
+  static constexpr std::size_t first_block_size = 1024, block_size = 4096;
   Arena() = default;
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
