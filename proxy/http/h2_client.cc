@@ -5,7 +5,7 @@
 #include "proxy/net/task_group.h"
 
 #include <algorithm>
-#include <deque>
+#include <list>
 #include <utility>
 
 namespace clew {
@@ -103,7 +103,7 @@ class H2Exchange final : public ClientExchange, public H2Stream {
 
   const std::shared_ptr<H2ClientCore> core_;
   Arena arena_;  // trailers of both directions, early heads
-  std::deque<Early> early_;
+  std::list<Early, RecyclingAllocator<Early>> early_;
   std::optional<HeaderMap> trailers_, out_trailers_copy_;
   H2Body body_;
   Event sending_, head_;

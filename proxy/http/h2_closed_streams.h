@@ -17,15 +17,22 @@ class H2ClosedStreams {
     last_opened_ = id;
   }
   /// The peer's END_STREAM, on a stream that is over, or its RST_STREAM.
-  void ended_by_peer(std::int32_t id) { ended_[next_++ % ended_.size()] = id; }
+  void ended_by_peer(std::int32_t id) {
+    ended_[next_++ % ended_.size()] = id;
+    newest_ended_ = std::max(newest_ended_, id);
+  }
 
   /// A bounded memory: what is forgotten counts as reset by us, whose late frames are to be ignored.
-  bool ended(std::int32_t id) const { return id != 0 && std::find(ended_.begin(), ended_.end(), id) != ended_.end(); }
+  bool ended(std::int32_t id) const {
+    if (id == 0 || newest_ended_ < id) return false;
+    return std::find(ended_.begin(), ended_.end(), id) != ended_.end();
+  }
   bool passed_over(std::int32_t id) const { return id > passed_over_.after && id < passed_over_.before; }
 
  private:
   std::array<std::int32_t, 32> ended_{};
   std::size_t next_ = 0;
+  std::int32_t newest_ended_ = 0;
   struct {
     std::int32_t after = 0, before = 0;
   } passed_over_;

@@ -54,7 +54,7 @@ int H2Session::add_field(std::string_view name, std::string_view value) {
     block_.stream = nullptr;
     return accounting_.premature_reset() ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : flood("oversized heads");
   }
-  if (!name.empty() && name.front() == ':') return add_pseudo(name, value) ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  if (!name.empty() && name.front() == ':') return add_pseudo(id, value) ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   HeaderMap& map = *block_.head.headers;
   Arena& arena = map.arena();
   value = arena.copy(trim(value));
@@ -74,16 +74,16 @@ int H2Session::add_field(std::string_view name, std::string_view value) {
   return 0;
 }
 
-bool H2Session::add_pseudo(std::string_view name, std::string_view value) {
+bool H2Session::add_pseudo(HeaderId id, std::string_view value) {
   H2Head& head = block_.head;
-  if (name == ":status") {
+  if (id == HeaderId::pseudo_status) {
     const auto status = parse_uint(value);
     if (!status || value.size() != 3) return false;
     head.status = static_cast<std::uint32_t>(*status);
     return true;
   }
   value = head.headers->arena().copy(value);
-  switch (header_id(name)) {
+  switch (id) {
     case HeaderId::pseudo_method: head.method = value; return true;
     case HeaderId::pseudo_scheme: head.scheme = value; return true;
     case HeaderId::pseudo_authority: head.authority = value; return true;

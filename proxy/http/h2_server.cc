@@ -15,6 +15,8 @@ namespace clew {
 namespace {
 
 class H2Server;
+class ServerStream;
+using Streams = std::list<ServerStream, RecyclingAllocator<ServerStream>>;
 
 /// A request on its way, and the side that answers it.
 class ServerStream final : public H2Stream, public ResponseWriter {
@@ -40,9 +42,9 @@ class ServerStream final : public H2Stream, public ResponseWriter {
   BodyPtr request_body();
 
   Stream stream;
-  std::list<ServerStream>::iterator self;  // in the connection's list
-  bool started = false;                    // run_stream has it
-  std::string_view refusal;                // Envoy's name for why the head was no request
+  Streams::iterator self;    // in the connection's list
+  bool started = false;      // run_stream has it
+  std::string_view refusal;  // Envoy's name for why the head was no request
 
  private:
   /// The most that waits for the peer's window.
@@ -89,7 +91,7 @@ class H2Server final : public H2Session::Owner {
  private:
   void after_feed();
   Task<void> serve(ServerStream& stream);
-  Task<void> bury(std::list<ServerStream> stream);
+  Task<void> bury(Streams stream);
   void bury_dead();
   void start_drain();
   void last_goaway();
@@ -99,7 +101,7 @@ class H2Server final : public H2Session::Owner {
   const ConnectionInfo& connection_;
   DrainSignal& drain_;
   TaskGroup requests_, writer_;
-  std::list<ServerStream> streams_, dead_;
+  Streams streams_, dead_;
   std::vector<ServerStream*> ready_, refused_;
   Timer idle_timer_, life_timer_, drain_timer_, head_timer_;
   std::uint64_t requests_seen_ = 0;
@@ -339,13 +341,15 @@ H2Stream* H2Server::on_stream() {
 }
 
 void H2Server::after_feed() {
-  for (ServerStream* stream : std::exchange(refused_, {})) session.reset(*stream, H2Code::protocol_error);
-  for (ServerStream* stream : std::exchange(ready_, {})) {
+  for (ServerStream* stream : refused_) session.reset(*stream, H2Code::protocol_error);
+  refused_.clear();
+  for (ServerStream* stream : ready_) {
     if (stream->closed) continue;  // reset in the same breath
     stream->started = true;
     ++requests_seen_;
     requests_.spawn(serve(*stream));
   }
+  ready_.clear();
   bury_dead();
   if (streams_.empty()) idle();
   if (hcm.max_requests_per_connection > 0 && requests_seen_ >= hcm.max_requests_per_connection) start_drain();
@@ -354,7 +358,7 @@ void H2Server::after_feed() {
 /// A head that was none is logged like a request, whatever its stream came to.
 void H2Server::bury_dead() {
   while (!dead_.empty()) {
-    std::list<ServerStream> one;
+    Streams one;
     one.splice(one.end(), dead_, dead_.begin());
     ServerStream& stream = one.front();
     if (stream.error == Errc::http_headers_too_large || stream.error == Errc::http_too_many_headers)
@@ -365,7 +369,7 @@ void H2Server::bury_dead() {
   }
 }
 
-Task<void> H2Server::bury(std::list<ServerStream> stream) {
+Task<void> H2Server::bury(Streams stream) {
   ServerStream& refused = stream.front();
   co_await refuse_stream(refused.stream, refused.error, refused.refusal, refused, service.observer);
 }

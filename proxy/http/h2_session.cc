@@ -1,6 +1,8 @@
 #include "proxy/http/h2_session.h"
 
 #include "proxy/base/log.h"
+#include "proxy/base/recycled.h"
+#include "proxy/http/h2_memory.h"
 
 #include <algorithm>
 #include <array>
@@ -14,15 +16,20 @@ namespace {
 
 constexpr std::size_t max_control_queue = 1000;  // frames that the peer makes us send and does not read
 constexpr std::size_t max_continuations = 512;   // their bytes are bounded by the head's limit; this is for empty ones
-constexpr std::size_t copy_below = 512;          // smaller pieces are copied: a slice pins its whole slab
+// Smaller pieces are copied: a slice pins its whole slab, and each is one more for the kernel to gather.
+constexpr std::size_t copy_in_below = 512, copy_out_below = 2048;
+constexpr int known_name = NGHTTP2_NV_FLAG_NO_COPY_NAME;  // lower case, and there for ever
 
 std::string_view view(const std::uint8_t* data, std::size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-/// What would let a field value end early somewhere down the line.
+/// Nothing that would let a field value end early somewhere down the line: all of it is below what is printable, so one
+/// comparison tells most characters.
 bool clean(std::string_view value) {
-  return std::none_of(value.begin(), value.end(), [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
+  return std::none_of(value.begin(), value.end(), [](char c) {
+    return static_cast<unsigned char>(c) <= '\r' && (c == '\r' || c == '\n' || c == '\0');
+  });
 }
 
 /// Changes with each message: not worth a place in the peer's table.
@@ -37,6 +44,41 @@ bool unique_value(HeaderId id) {
     case HeaderId::authorization: return true;
     default: return false;
   }
+}
+
+/// A head on its way into nghttp2, which copies what the flags do not except: heads may be gone when the frame is made.
+using Fields = std::vector<nghttp2_nv, RecyclingAllocator<nghttp2_nv>>;
+
+void append(Fields& to, std::string_view name, std::string_view value, int flags) {
+  const auto bytes = [](std::string_view text) {
+    return const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(text.data()));
+  };
+  to.push_back({bytes(name), bytes(value), name.size(), value.size(), static_cast<std::uint8_t>(flags)});
+}
+
+/// False when one of them could end early on its way.
+bool append(Fields& to, const HeaderMap& headers) {
+  for (const HeaderMap::Field& field : headers.fields()) {
+    if (field.id == HeaderId::host ||
+        (hop_by_hop(field.id) && !(field.id == HeaderId::te && field.value == "trailers")))
+      continue;
+    if (!clean(field.value)) return false;
+    if (field.id == HeaderId::unknown) {
+      if (!clean(field.name)) return false;
+      append(to, field.name, field.value, NGHTTP2_NV_FLAG_NONE);
+    } else {
+      append(to, header_name(field.id), field.value,
+             known_name | (unique_value(field.id) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE));
+    }
+  }
+  return true;
+}
+
+nghttp2_data_provider provider(nghttp2_data_source_read_callback read) {
+  nghttp2_data_provider out;
+  out.source.ptr = nullptr;
+  out.read_callback = read;
+  return out;
 }
 
 }  // namespace
@@ -82,7 +124,7 @@ struct H2Session::Callbacks {
     H2Stream* stream = s.find(id);
     if (!stream || stream->discarding_ || stream->error != Errc::ok)
       return nghttp2_session_consume_connection(session, size) == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
-    if (size < copy_below && !stream->in.empty()) {
+    if (size < copy_in_below && !stream->in.empty()) {
       stream->in.append(view(data, size));
     } else {
       const char* at = reinterpret_cast<const char*>(data);
@@ -199,9 +241,10 @@ struct H2Session::Callbacks {
     if (!all) return static_cast<ssize_t>(n);
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (stream->out_trailers && stream->out_trailers->size() > 0) {
-      s.fields_.clear();
-      if (!s.append_fields(*stream->out_trailers) ||
-          nghttp2_submit_trailer(session, id, s.fields_.data(), s.fields_.size()) != 0)
+      Fields fields;
+      fields.reserve(stream->out_trailers->size());
+      if (!append(fields, *stream->out_trailers) ||
+          nghttp2_submit_trailer(session, id, fields.data(), fields.size()) != 0)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
       *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
     }
@@ -261,9 +304,8 @@ struct H2Session::Callbacks {
 };
 
 H2Session::H2Session(Owner& owner, const H2Options& options) : owner_(owner), options_(options) {
-  const int made = options.server
-                       ? nghttp2_session_server_new2(&session_, Callbacks::shared(), this, Callbacks::options())
-                       : nghttp2_session_client_new2(&session_, Callbacks::shared(), this, Callbacks::options());
+  const auto make = options.server ? nghttp2_session_server_new3 : nghttp2_session_client_new3;
+  const int made = make(&session_, Callbacks::shared(), this, Callbacks::options(), recycled_nghttp2_memory());
   if (made != 0) throw std::bad_alloc();
   std::array<nghttp2_settings_entry, 5> entries;
   std::size_t n = 0;
@@ -339,7 +381,7 @@ bool H2Session::over() const {
 
 void H2Session::append_data(H2Stream& stream, std::string_view frame_header, std::size_t length) {
   pending_.append(frame_header);
-  if (length < copy_below && length <= stream.out.front().size()) {
+  if (length < copy_out_below && length <= stream.out.front().size()) {
     pending_.append(stream.out.front().substr(0, length));
     stream.out.consume(length);
   } else {
@@ -364,75 +406,45 @@ int H2Session::data_received(std::int32_t id, std::size_t size, bool end) {
 
 // ---- sending
 
-void H2Session::append_field(std::string_view name, std::string_view value, bool never_index) {
-  // nghttp2 copies on submission: heads may be gone when the frame is made.
-  const auto bytes = [](std::string_view text) {
-    return const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(text.data()));
-  };
-  fields_.push_back({bytes(name), bytes(value), name.size(), value.size(),
-                     static_cast<std::uint8_t>(never_index ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE)});
-}
-
-bool H2Session::append_fields(const HeaderMap& headers) {
-  for (const HeaderMap::Field& field : headers.fields()) {
-    if (field.id == HeaderId::host ||
-        (hop_by_hop(field.id) && !(field.id == HeaderId::te && field.value == "trailers")))
-      continue;
-    if (!clean(field.value) || !clean(field.name)) return false;
-    append_field(field.name, field.value, unique_value(field.id));
-  }
-  return true;
-}
-
-namespace {
-
-nghttp2_data_provider provider(nghttp2_data_source_read_callback read) {
-  nghttp2_data_provider out;
-  out.source.ptr = nullptr;
-  out.read_callback = read;
-  return out;
-}
-
-}  // namespace
-
 Result<void> H2Session::send_head(H2Stream& stream, const ResponseHead& head, bool end_stream) {
   if (stream.closed || stream.error != Errc::ok)
     return Error{stream.error == Errc::ok ? Errc::http_stream_reset : stream.error};
   char status[3];
   if (head.status < 100 || head.status > 999) return Error{Errc::http_bad_message};
   std::to_chars(status, status + 3, head.status);
-  fields_.clear();
-  append_field(":status", {status, 3});
-  if (!append_fields(head.headers)) return Error{Errc::http_bad_message};
+  Fields fields;
+  fields.reserve(head.headers.size() + 1);
+  append(fields, ":status", {status, 3}, known_name);
+  if (!append(fields, head.headers)) return Error{Errc::http_bad_message};
   int rv = 0;
   if (head.status < 200) {
-    rv = nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, fields_.data(), fields_.size(),
-                                nullptr);
+    rv = nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, fields.data(), fields.size(), nullptr);
   } else {
     const nghttp2_data_provider data = provider(&Callbacks::read_data);
     stream.head_sent_ = true;
-    rv = nghttp2_submit_response(session_, stream.id, fields_.data(), fields_.size(), end_stream ? nullptr : &data);
+    rv = nghttp2_submit_response(session_, stream.id, fields.data(), fields.size(), end_stream ? nullptr : &data);
   }
   if (rv != 0) return Error{Errc::internal};
   return {};
 }
 
 Result<void> H2Session::send_head(H2Stream& stream, const RequestHead& head, bool end_stream, TimePoint now) {
-  fields_.clear();
+  Fields fields;
+  fields.reserve(head.headers.size() + 5);
   const bool extended = !head.upgrade.empty();
   for (const std::string_view value : {head.method, head.scheme, head.authority, head.path, head.upgrade})
     if (!clean(value)) return Error{Errc::http_bad_message};
-  append_field(":method", extended ? std::string_view("CONNECT") : head.method);
-  if (extended) append_field(":protocol", head.upgrade);
+  append(fields, ":method", extended ? std::string_view("CONNECT") : head.method, known_name);
+  if (extended) append(fields, ":protocol", head.upgrade, known_name);
   if (extended || head.method != "CONNECT") {
-    append_field(":scheme", head.scheme);
-    append_field(":path", head.path);
+    append(fields, ":scheme", head.scheme, known_name);
+    append(fields, ":path", head.path, known_name);
   }
-  append_field(":authority", head.authority);
-  if (!append_fields(head.headers)) return Error{Errc::http_bad_message};
+  append(fields, ":authority", head.authority, known_name);
+  if (!append(fields, head.headers)) return Error{Errc::http_bad_message};
   const nghttp2_data_provider data = provider(&Callbacks::read_data);
   const std::int32_t id =
-      nghttp2_submit_request(session_, nullptr, fields_.data(), fields_.size(), end_stream ? nullptr : &data, &stream);
+      nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(), end_stream ? nullptr : &data, &stream);
   if (id < 0) return Error{Errc::http_refused_stream};  // stream ids ran out, or GOAWAY: nothing was sent
   accounting_.stream_opened();
   attach(stream, id, now);

@@ -178,12 +178,10 @@ class H2Session {
   // the header block being decoded: blocks do not interleave on a connection
   int begin_block(std::int32_t id, bool request);
   int add_field(std::string_view name, std::string_view value);
-  bool add_pseudo(std::string_view name, std::string_view value);
+  bool add_pseudo(HeaderId id, std::string_view value);
   void end_block(bool end_stream);
   int data_received(std::int32_t id, std::size_t size, bool end);
 
-  void append_field(std::string_view name, std::string_view value, bool never_index = false);
-  bool append_fields(const HeaderMap& headers);
   void append_data(H2Stream& stream, std::string_view frame_header, std::size_t length);
 
   Owner& owner_;
@@ -210,7 +208,6 @@ class H2Session {
   // the slice that feed() is in
   Buffer* input_ = nullptr;
   const char* input_at_ = nullptr;
-  std::vector<nghttp2_nv> fields_;  // scratch
 };
 
 }  // namespace clew
