@@ -22,6 +22,8 @@ import tempfile
 import threading
 import time
 
+import http2
+
 HERE = pathlib.Path(__file__).resolve().parent
 LIMITS = HERE / "limits.json"
 BODY = b"x" * 1024
@@ -51,7 +53,7 @@ def address(port):
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def bootstrap(listen, upstream, extra_clusters):
+def bootstrap(listen, upstream, extra_clusters, h2, certificates):
     manager = {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gates", "generate_request_id": False,
@@ -66,21 +68,26 @@ def bootstrap(listen, upstream, extra_clusters):
             "cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}]}}
 
     clusters = [cluster("backend", upstream)]
+    if h2:
+        options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        clusters[0]["typed_extension_protocol_options"] = {options: {
+            "@type": "type.googleapis.com/" + options, "explicit_http_config": {"http2_protocol_options": {}}}}
     clusters += [cluster(f"outbound|80||service-{i}.default.svc.cluster.local", 1 + i % 60000) for i in range(extra_clusters)]
+    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    if certificates:
+        chain["transport_socket"] = certificates.downstream()
     return {"node": {"id": "gates", "cluster": "gates"}, "static_resources": {
-        "listeners": [{"name": "gates", "address": address(listen), "filter_chains": [{"filters": [
-            {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}]}],
-        "clusters": clusters}}
+        "listeners": [{"name": "gates", "address": address(listen), "filter_chains": [chain]}], "clusters": clusters}}
 
 
 class Proxy:
-    """clew with one worker under `tool`; ended by SIGTERM."""
+    """clew with one worker under `tool`; ended by SIGTERM. h2: to the upstream too; certificates: mutual TLS downstream."""
 
-    def __init__(self, clew, upstream, tool=(), extra_clusters=0):
+    def __init__(self, clew, upstream, tool=(), extra_clusters=0, h2=False, certificates=None):
         self.folder = tempfile.TemporaryDirectory(prefix="clew-gates-")
         self.port = free_port()
         config = pathlib.Path(self.folder.name) / "bootstrap.json"
-        config.write_text(json.dumps(bootstrap(self.port, upstream, extra_clusters)))
+        config.write_text(json.dumps(bootstrap(self.port, upstream, extra_clusters, h2, certificates)))
         self.log = pathlib.Path(self.folder.name) / "log"
         with open(self.log, "wb") as log:
             self.child = subprocess.Popen([*tool, clew, "-c", str(config), "--concurrency", "1", "-l", "error", "--disable-hot-restart"],
@@ -124,14 +131,17 @@ def ask(connection, times):
             got += piece
 
 
-def per_request(clew, upstream, tool, read):
+def per_request(clew, upstream, tool, read, h2=False):
     """(run with many requests - run with few) / requests more, for each number that `read` finds in the tool's output."""
     few, many = 200, 1200
     results = []
     for requests in (few, many):
-        proxy = Proxy(clew, upstream, tool)
+        proxy = Proxy(clew, upstream, tool, h2=h2)
         connection = proxy.connect()
-        ask(connection, requests)
+        if h2:
+            http2.Client(connection).ask(requests)
+        else:
+            ask(connection, requests)
         results.append(read(proxy.end()))
         connection.close()
     return [(b - a) / (many - few) for a, b in zip(*results)]
@@ -164,6 +174,23 @@ def idle_connection(clew, upstream):
     return (after - before) / connections
 
 
+def idle_http2_connection(clew, upstream, certificates=None):
+    few, many = 50, 500
+    proxy = Proxy(clew, upstream, h2=True, certificates=certificates)
+    held, sizes = [], []
+    for connections in (few, many):
+        while len(held) < connections:
+            connection = proxy.connect()
+            if certificates:
+                connection = certificates.client().wrap_socket(connection)
+            client = http2.Client(connection)
+            client.ask(1)
+            held.append(client)
+        sizes.append(proxy.private_bytes())
+    proxy.end()
+    return (sizes[1] - sizes[0]) / (many - few)
+
+
 def cluster(clew, upstream):
     few, many = 500, 2500
     sizes = []
@@ -181,15 +208,31 @@ def measure(clew):
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     upstream = server.server_address[1]
-    all_calls, epoll_ctl = per_request(clew, upstream, ["strace", "-f", "-c"], calls)
+    strace = ["strace", "-f", "-c"]
     callgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    memcheck = ["valgrind", "--leak-check=no", "--undef-value-errors=no"]
+
+    def instructions(text):
+        return [count(r"Collected : (\d+)", text)]
+
+    def allocations(text):
+        return [count(r"total heap usage: ([\d,]+) allocs", text)]
+
+    all_calls, epoll_ctl = per_request(clew, upstream, strace, calls)
+    grpc = http2.serve()
+    with tempfile.TemporaryDirectory(prefix="clew-gates-") as folder:
+        mtls_connection = idle_http2_connection(clew, grpc, http2.Certificates(folder))
     return {
         "system calls a request": all_calls,
         "epoll_ctl a request": epoll_ctl,
-        "user instructions a request": per_request(clew, upstream, callgrind, lambda t: [count(r"Collected : (\d+)", t)])[0],
-        "heap allocations a request": per_request(clew, upstream, ["valgrind", "--leak-check=no", "--undef-value-errors=no"],
-                                                  lambda t: [count(r"total heap usage: ([\d,]+) allocs", t)])[0],
+        "user instructions a request": per_request(clew, upstream, callgrind, instructions)[0],
+        "heap allocations a request": per_request(clew, upstream, memcheck, allocations)[0],
         "bytes an idle connection": idle_connection(clew, upstream),
+        "gRPC: system calls a request": per_request(clew, grpc, strace, calls, h2=True)[0],
+        "gRPC: user instructions a request": per_request(clew, grpc, callgrind, instructions, h2=True)[0],
+        "gRPC: heap allocations a request": per_request(clew, grpc, memcheck, allocations, h2=True)[0],
+        "bytes an idle HTTP/2 connection": idle_http2_connection(clew, grpc),
+        "bytes an idle mTLS HTTP/2 connection": mtls_connection,
         "bytes a cluster": cluster(clew, upstream),
         "bytes of the stripped binary": os.stat(clew).st_size,
     }
@@ -206,7 +249,7 @@ def main():
         allowed = limit["margin"] * (limit["is"] or 1)
         word = "more" if got > limit["is"] + allowed else "less: write it down" if got < limit["is"] - allowed else "ok"
         failed |= word == "more"
-        print(f"{name:32} {got:14.2f}   {limit['is']:14.2f} ± {allowed:<12.2f} {word}")
+        print(f"{name:38} {got:14.2f}   {limit['is']:14.2f} ± {allowed:<12.2f} {word}")
         limit["is"] = round(got, 2) if got < 100 else round(got)
     if args.write:
         rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(limit)}" for name, limit in limits.items())
