@@ -8,7 +8,8 @@
 
 namespace clew {
 
-/// Up to 2 KiB are kept for the next use, larger ones are the allocator's. size: the same at both ends.
+/// Blocks of up to 4 KiB are kept for the next use, 2 MiB a thread; others are the allocator's. size: the same at both
+/// ends, not 0.
 void* take_recycled(std::size_t size);
 void recycle(void* memory, std::size_t size) noexcept;
 

@@ -26,7 +26,7 @@ TEST_CASE("recycled: a block comes back for a size of its class, not for another
 
 TEST_CASE("recycled: more blocks than are kept go back to the allocator") {
   std::vector<void*> blocks;
-  for (int i = 0; i < 1000; ++i) blocks.push_back(take_recycled(64));
+  for (int i = 0; i < 40'000; ++i) blocks.push_back(take_recycled(64));
   for (void* block : blocks) recycle(block, 64);
   for (void*& block : blocks) std::memset(block = take_recycled(64), 2, 64);
   for (void* block : blocks) recycle(block, 64);
