@@ -25,8 +25,10 @@ Task<Result<void>> run_stream(Stream& stream, BodyPtr request_body, Forwarder& f
     if (!reply) reply = run.route_reply();
   }
   if (!reply && stream.canceled == Errc::ok) {
-    const Result<void> invited = co_await run.answer_expectation();
-    (void)invited;  // a client that is gone is seen when it is answered
+    if (run.answers_expectation()) {
+      const Result<void> invited = co_await run.answer_expectation();
+      (void)invited;  // a client that is gone is seen when it is answered
+    }
     auto forwarding = forwarder.forward(stream, std::move(body), writer);
     std::variant<UpstreamResponse, LocalReply> answer = co_await std::move(forwarding);
     if (auto* upstream = std::get_if<UpstreamResponse>(&answer))

@@ -53,9 +53,7 @@ StreamRun::StreamRun(Stream& stream, Forwarder& forwarder, ResponseWriter& write
       forwarder_(forwarder),
       writer_(writer),
       random_(stream.worker.random()),
-      idle_timer_(stream.worker.timers(), [this] { time_over(Errc::stream_idle_timeout); }),
-      request_timer_(stream.worker.timers(), [this] { time_over(Errc::request_timeout); }),
-      duration_timer_(stream.worker.timers(), [this] { time_over(Errc::max_stream_duration); }) {}
+      idle_timer_(stream.worker.timers(), [this] { time_over(Errc::stream_idle_timeout); }) {}
 
 StreamRun::~StreamRun() {
   if (request_body_) request_body_->detach();
@@ -70,9 +68,16 @@ void StreamRun::begin() {
   const HttpConnectionManager& hcm = stream_.hcm;
   idle_ = hcm.stream_idle_timeout;
   active();
-  if (hcm.request_timeout > Duration::zero() && !stream_.request.end_stream) request_timer_.arm(hcm.request_timeout);
+  if (hcm.request_timeout > Duration::zero() && !stream_.request.end_stream)
+    request_timer_ = limit(hcm.request_timeout, Errc::request_timeout);
   if (hcm.max_stream_duration && *hcm.max_stream_duration > Duration::zero())
-    duration_timer_.arm(*hcm.max_stream_duration);
+    duration_timer_ = limit(*hcm.max_stream_duration, Errc::max_stream_duration);
+}
+
+std::unique_ptr<Timer> StreamRun::limit(Duration after, Errc cause) {
+  auto timer = std::make_unique<Timer>(stream_.worker.timers(), [this, cause] { time_over(cause); });
+  timer->arm(after);
+  return timer;
 }
 
 BodyPtr StreamRun::meter_request(BodyPtr body) {
@@ -97,7 +102,7 @@ void StreamRun::active() {
 
 void StreamRun::request_ended() {
   request_complete_ = true;
-  request_timer_.cancel();
+  request_timer_.reset();
   if (!stream_.info.request_complete) stream_.info.request_complete = elapsed();
   active();
 }
@@ -115,9 +120,7 @@ void StreamRun::time_over(Errc cause) {
   writer_.abort(cause);
 }
 
-/// Without proxy_100_continue a client is told to go on by us.
 Task<Result<void>> StreamRun::answer_expectation() {
-  if (!stream_.request.expect_continue || stream_.hcm.proxy_100_continue) co_return Result<void>();
   stream_.request.headers.remove(HeaderId::expect);
   ResponseHead head(stream_.arena);
   head.status = 100;
@@ -152,9 +155,9 @@ void StreamRun::route() {
     active();
   }
   if (forward->max_stream_duration) {
-    duration_timer_.cancel();
+    duration_timer_.reset();
     if (*forward->max_stream_duration > Duration::zero())
-      duration_timer_.arm(*forward->max_stream_duration - elapsed());
+      duration_timer_ = limit(*forward->max_stream_duration - elapsed(), Errc::max_stream_duration);
   }
 }
 
@@ -254,14 +257,14 @@ Task<Result<void>> StreamRun::respond(BodyPtr& body) {
   stream_.info.response_first_byte_sent = elapsed();
   active();
   if (body) body = meter_response(std::move(body));
-  co_return co_await writer_.respond(stream_.response, body.get());
+  return writer_.respond(stream_.response, body.get());
 }
 
 void StreamRun::finish(const Result<void>& answered) {
   StreamInfo& info = stream_.info;
   idle_timer_.cancel();
-  request_timer_.cancel();
-  duration_timer_.cancel();
+  request_timer_.reset();
+  duration_timer_.reset();
   info.complete = elapsed();
   if (!answered && (response_error_ == Errc::ok || stream_.canceled != Errc::ok)) {
     // The upstream's failures are on record already; what is left is the client's, or a time of ours, or a length that

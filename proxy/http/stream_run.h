@@ -23,6 +23,8 @@ class StreamRun {
   BodyPtr meter_request(BodyPtr body);
   BodyPtr meter_response(BodyPtr body);
 
+  /// Without proxy_100_continue a client is told to go on by us.
+  bool answers_expectation() const { return stream_.request.expect_continue && !stream_.hcm.proxy_100_continue; }
   Task<Result<void>> answer_expectation();
   void route();
   /// Where tracing is configured, the proxies of client and server tell each other the operation's name: the server's
@@ -46,6 +48,7 @@ class StreamRun {
   friend class MeteredBody;
 
   bool inbound() const;
+  std::unique_ptr<Timer> limit(Duration after, Errc cause);
   void time_over(Errc cause);
   void active();
   void request_ended();
@@ -63,7 +66,8 @@ class StreamRun {
   std::string_view operation_;  // the client's proxy did not say it
   bool request_complete_ = false, responding_ = false, direct_ = false;
   Duration idle_{0};
-  Timer idle_timer_, request_timer_, duration_timer_;
+  Timer idle_timer_;
+  std::unique_ptr<Timer> request_timer_, duration_timer_;  // null: not limited
 };
 
 }  // namespace clew

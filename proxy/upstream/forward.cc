@@ -32,30 +32,25 @@ const RetryPolicy* retry_policy(const Stream& stream, const ForwardAction& actio
   return stream.virtual_host && stream.virtual_host->retry ? &*stream.virtual_host->retry : nullptr;
 }
 
-LocalReply cluster_not_found(const ForwardAction& action) {
+Task<UpstreamCall::Answer> cluster_not_found(const ForwardAction& action, BodyPtr request_body) {
+  if (request_body) request_body->cancel(Errc::cluster_not_found);
   LocalReply reply;
   reply.status = action.cluster_not_found_status;
   reply.details = "cluster_not_found";
   reply.flag = ResponseFlag::no_cluster_found;
-  return reply;
+  co_return reply;
 }
 
 }  // namespace
 
-Task<std::variant<UpstreamResponse, LocalReply>> UpstreamForwarder::forward(Stream& stream, BodyPtr request_body,
-                                                                            ResponseWriter& writer) {
+Task<UpstreamCall::Answer> UpstreamForwarder::forward(Stream& stream, BodyPtr request_body, ResponseWriter& writer) {
   const ForwardAction& action = action_of(stream);
   stream.info.upstream_cluster = cluster_name(stream, action);
   std::shared_ptr<ClusterState> cluster = clusters_.find(stream.info.upstream_cluster);
-  if (!cluster) {
-    if (request_body) request_body->cancel(Errc::cluster_not_found);
-    co_return cluster_not_found(action);
-  }
+  if (!cluster) return cluster_not_found(action, std::move(request_body));
   stream.info.cluster = cluster->cluster();
   auto call = make_recycled<UpstreamCall>(clusters_, std::move(cluster), stream, action, retry_policy(stream, action));
-  std::variant<UpstreamResponse, LocalReply> answer =
-      co_await UpstreamCall::run(std::move(call), std::move(request_body), writer);
-  co_return answer;
+  return UpstreamCall::run(std::move(call), std::move(request_body), writer);
 }
 
 void UpstreamForwarder::finalize_direct_response(Stream& stream) { finalize_response(stream); }

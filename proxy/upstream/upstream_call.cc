@@ -31,10 +31,9 @@ UpstreamCall::UpstreamCall(ClusterManager& clusters, std::shared_ptr<ClusterStat
       action_(action),
       retry_(policy, stream.request),
       timeouts_(Timeouts::of(action, policy, stream.request, stream.is_grpc)),
-      total_timer_(worker_.timers(), [this] { on_timeout(Errc::upstream_request_timeout); }),
-      try_timer_(worker_.timers(), [this] { on_timeout(Errc::upstream_per_try_timeout); }),
-      idle_timer_(worker_.timers(), [this] { on_timeout(Errc::idle_timeout); }),
-      backoff_timer_(worker_.timers(), [this] { wake_.notify(); }) {
+      total_timer_(worker_.timers(), [this] { on_timeout(Errc::upstream_request_timeout); }) {
+  if (timeouts_.per_try > Duration(0) || timeouts_.per_try_idle > Duration(0))
+    try_timers_ = std::make_unique<TryTimers>(*this);
   if (policy && policy->previous_hosts) avoid_attempts_ = std::max(1u, policy->host_selection_attempts);
   stream.abandon = [this](Errc cause) {
     over_ = true;
@@ -42,6 +41,10 @@ UpstreamCall::UpstreamCall(ClusterManager& clusters, std::shared_ptr<ClusterStat
   };
   if (stream.canceled != Errc::ok) stream.abandon(stream.canceled);
 }
+
+UpstreamCall::TryTimers::TryTimers(UpstreamCall& call)
+    : whole(call.worker_.timers(), [&call] { call.on_timeout(Errc::upstream_per_try_timeout); }),
+      idle(call.worker_.timers(), [&call] { call.on_timeout(Errc::idle_timeout); }) {}
 
 UpstreamCall::~UpstreamCall() { leave(); }
 
@@ -107,10 +110,19 @@ Task<std::optional<TryFailure>> UpstreamCall::try_once(ResponseWriter& writer) {
     stream.request.headers.set(HeaderId::x_envoy_attempt_count, fmt::format_int(stream.info.attempts).str());
   stream.response = ResponseHead(stream.arena);
 
-  Lease lease;
-  std::optional<TryFailure> failure = co_await take_lease(lease);
+  std::shared_ptr<Pool> pool;
+  std::optional<TryFailure> failure = find_pool(pool);
   if (failure) co_return failure;
-  attempt_ = make_recycled<Attempt>(std::move(lease));
+  {
+    PendingLease pending;
+    if (!Pool::try_acquire(pool, pending)) {
+      waiting_ = &pending;
+      co_await Pool::acquire(pool, pending);
+      waiting_ = nullptr;
+    }
+    if (!pending.lease) co_return failed(pending.error, pending.reason);
+    attempt_ = make_recycled<Attempt>(std::move(pending.lease));
+  }
   try_started_ = worker_.clock().now();
   record_connection();
   if (request_completed_) arm_try_timers();
@@ -130,30 +142,19 @@ Host* UpstreamCall::draw() {
   return cluster_->choose(context);
 }
 
-Task<std::optional<TryFailure>> UpstreamCall::take_lease(Lease& lease) {
+/// Of the endpoint that is drawn.
+std::optional<TryFailure> UpstreamCall::find_pool(std::shared_ptr<Pool>& pool) {
   endpoint_.reset();
   Host* const host = draw();
-  if (!host) co_return failed(Errc::no_healthy_upstream);
+  if (!host) return failed(Errc::no_healthy_upstream);
   endpoint_ = host->state;
   record_endpoint(*host);
   const HttpDemand demand{stream_->request.version == HttpVersion::http2, stream_->request.authority,
                           stream_->upstream_alpn, stream_->connection.original_source};
-  const std::shared_ptr<Pool> pool = cluster_->http_pool(*host, demand);
-  if (!pool) co_return failed(Errc::upstream_overflow);
+  pool = cluster_->http_pool(*host, demand);
+  if (!pool) return failed(Errc::upstream_overflow);
   if (avoid_attempts_ > 0) tried_.push_back(endpoint_);
-
-  PendingLease pending;
-  if (!Pool::try_acquire(pool, pending)) {
-    waiting_ = &pending;
-    co_await Pool::acquire(pool, pending);
-    waiting_ = nullptr;
-  }
-  if (!pending.lease) {
-    const std::optional<TryFailure> failure = failed(pending.error, pending.reason);
-    co_return failure;
-  }
-  lease = std::move(pending.lease);
-  co_return std::nullopt;
+  return std::nullopt;
 }
 
 Result<void> UpstreamCall::send_head() {
@@ -196,8 +197,7 @@ Task<std::optional<TryFailure>> UpstreamCall::read_response(ResponseWriter& writ
 }
 
 void UpstreamCall::drop_attempt(Errc cause) {
-  try_timer_.cancel();
-  idle_timer_.cancel();
+  if (try_timers_) try_timers_->cancel();
   if (pump_) pump_->detach();
   if (!attempt_) return;
   // Whoever has a call pending on it keeps it until that has returned.
@@ -207,9 +207,9 @@ void UpstreamCall::drop_attempt(Errc cause) {
 
 Task<void> UpstreamCall::back_off() {
   wake_.reset();
-  backoff_timer_.arm(retry_.next_backoff(worker_.random()));
-  while (backoff_timer_.armed() && !over_) co_await wake_.wait();
-  backoff_timer_.cancel();
+  Timer over(worker_.timers(), [this] { wake_.notify(); });
+  over.arm(retry_.next_backoff(worker_.random()));
+  while (over.armed() && !over_) co_await wake_.wait();
 }
 
 void UpstreamCall::prepare_retry() {
@@ -231,13 +231,13 @@ void UpstreamCall::request_complete() {
 }
 
 void UpstreamCall::arm_try_timers() {
-  if (timeouts_.per_try > Duration(0)) try_timer_.arm(timeouts_.per_try);
+  if (timeouts_.per_try > Duration(0)) try_timers_->whole.arm(timeouts_.per_try);
   touch_idle();
 }
 
 void UpstreamCall::touch_idle() {
   if (timeouts_.per_try_idle > Duration(0) && request_completed_ && !response_done_)
-    idle_timer_.arm(timeouts_.per_try_idle);
+    try_timers_->idle.arm(timeouts_.per_try_idle);
 }
 
 void UpstreamCall::on_timeout(Errc cause) {
@@ -253,6 +253,11 @@ void UpstreamCall::on_timeout(Errc cause) {
   if (cause == Errc::upstream_request_timeout) over_ = true;
   if (endpoint_) endpoint_->stats.rq_timeout.add();
   abort(cause);
+}
+
+void UpstreamCall::cancel_timers() {
+  total_timer_.cancel();
+  if (try_timers_) try_timers_->cancel();
 }
 
 /// Ends what is waited for now; it returns with this cause.

@@ -48,7 +48,7 @@ class UpstreamCall {
  private:
   void begin(BodyPtr body);
   Task<std::optional<TryFailure>> try_once(ResponseWriter& writer);
-  Task<std::optional<TryFailure>> take_lease(Lease& lease);
+  std::optional<TryFailure> find_pool(std::shared_ptr<Pool>& pool);
   Task<std::optional<TryFailure>> read_response(ResponseWriter& writer);
   std::optional<TryFailure> failed(Errc cause, std::string_view reason = {}) const;
   Result<void> send_head();
@@ -68,7 +68,17 @@ class UpstreamCall {
   std::string_view timeout_details(Errc cause) const;
   void drop_attempt(Errc cause);
 
+  struct TryTimers {
+    explicit TryTimers(UpstreamCall& call);
+    void cancel() {
+      whole.cancel();
+      idle.cancel();
+    }
+    Timer whole, idle;
+  };
+
   void abort(Errc cause);
+  void cancel_timers();
   void request_complete();
   void arm_try_timers();
   void touch_idle();
@@ -95,7 +105,8 @@ class UpstreamCall {
   PendingLease* waiting_ = nullptr;
   ResourceToken retry_token_;
   Event wake_;  // ends a back-off
-  Timer total_timer_, try_timer_, idle_timer_, backoff_timer_;
+  Timer total_timer_;
+  std::unique_ptr<TryTimers> try_timers_;  // null: tries are not limited
 
   Errc aborted_ = Errc::ok;  // why the current try (or all) was given up by us
   bool over_ = false;        // aborted for good: no other try

@@ -149,7 +149,7 @@ void UpstreamCall::deliver() {
   finalize_response(stream);
   if (!head.upgraded) return;
   total_timer_.cancel();
-  try_timer_.cancel();
+  if (try_timers_) try_timers_->whole.cancel();
   if (pump_) RequestPump::attach(pump_, worker_, attempt_);
 }
 
@@ -161,7 +161,7 @@ void UpstreamCall::response_bytes(std::size_t n) {
 void UpstreamCall::response_ended(Errc cause, const HeaderMap* trailers) {
   if (response_done_) return;
   response_done_ = true;
-  for (Timer* timer : {&total_timer_, &try_timer_, &idle_timer_}) timer->cancel();
+  cancel_timers();
   StreamInfo& info = stream_->info;
   if (grpc_deferred_)
     (cause == Errc::ok && grpc_success(trailers) ? endpoint_->stats.rq_success : endpoint_->stats.rq_error).add();
@@ -194,7 +194,7 @@ void UpstreamCall::response_ended(Errc cause, const HeaderMap* trailers) {
 void UpstreamCall::response_canceled() {
   if (response_done_) return;
   response_done_ = true;
-  for (Timer* timer : {&total_timer_, &try_timer_, &idle_timer_}) timer->cancel();
+  cancel_timers();
   if (grpc_deferred_) endpoint_->stats.rq_error.add();
   stats().upstream_rq_tx_reset.add();
 }
@@ -206,7 +206,7 @@ void UpstreamCall::leave() {
     response_canceled();
   }
   response_done_ = true;
-  for (Timer* timer : {&total_timer_, &try_timer_, &idle_timer_, &backoff_timer_}) timer->cancel();
+  cancel_timers();
   if (pump_) pump_->stop(Errc::canceled);
   retry_token_.release();
   stream_->abandon = nullptr;
