@@ -185,8 +185,13 @@ void TlsTransport::finish_info(bool server) {
     for (unsigned i = 0; i < size; ++i) (info_.session_id += digits[id[i] >> 4]) += digits[id[i] & 15];
   }
 #ifdef OPENSSL_IS_AWSLC
-  info_.peer = describe_peer(SSL_get_peer_full_cert_chain(ssl));
-  (void)server;
+  STACK_OF(X509)* const chain = SSL_get_peer_full_cert_chain(ssl);
+  info_.peer = describe_peer(chain);
+  // What stays parsed of the issuers is kilobytes for as long as the connection. A client's sessions are resumed with
+  // it.
+  if (server)
+    for (STACK_OF(X509)* const issuers : {chain, SSL_get_peer_cert_chain(ssl)})
+      while (issuers && sk_X509_num(issuers) > (issuers == chain ? 1u : 0u)) X509_free(sk_X509_pop(issuers));
 #else
   // A server's stack has no leaf.
   const X509Ptr leaf(SSL_get1_peer_certificate(ssl));
