@@ -204,7 +204,7 @@ Result<void> H2Exchange::send_head(const RequestHead& head, bool end_stream) {
   if (core_->closed) return Error{Errc::http_refused_stream};  // it ended while we were on our way: nothing was sent
   extended_connect_ = !head.upgrade.empty();
   sent_ = true;
-  return core_->session.send_head(*this, head, end_stream, core_->worker.clock().now());
+  return core_->session.send_head(*this, head, end_stream);
 }
 
 Task<Result<void>> H2Exchange::send_body(Buffer& bytes, bool last) {

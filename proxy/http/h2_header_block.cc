@@ -28,7 +28,7 @@ int H2Session::begin_block(std::int32_t id, bool request) {
       nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
       return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
-    attach(*stream, id, now_);
+    attach(*stream, id);
     nghttp2_session_set_stream_user_data(session_, id, stream);
   }
   if (!stream || stream->error != Errc::ok) return 0;

@@ -428,7 +428,7 @@ Result<void> H2Session::send_head(H2Stream& stream, const ResponseHead& head, bo
   return {};
 }
 
-Result<void> H2Session::send_head(H2Stream& stream, const RequestHead& head, bool end_stream, TimePoint now) {
+Result<void> H2Session::send_head(H2Stream& stream, const RequestHead& head, bool end_stream) {
   Fields fields;
   fields.reserve(head.headers.size() + 5);
   const bool extended = !head.upgrade.empty();
@@ -447,7 +447,7 @@ Result<void> H2Session::send_head(H2Stream& stream, const RequestHead& head, boo
       nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(), end_stream ? nullptr : &data, &stream);
   if (id < 0) return Error{Errc::http_refused_stream};  // stream ids ran out, or GOAWAY: nothing was sent
   accounting_.stream_opened();
-  attach(stream, id, now);
+  attach(stream, id);
   return {};
 }
 
@@ -525,9 +525,9 @@ H2Stream* H2Session::find(std::int32_t id) const {
   return static_cast<H2Stream*>(nghttp2_session_get_stream_user_data(session_, id));
 }
 
-void H2Session::attach(H2Stream& stream, std::int32_t id, TimePoint now) {
+void H2Session::attach(H2Stream& stream, std::int32_t id) {
   stream.id = id;
-  stream.opened = now;
+  stream.opened = now_;
   stream.slot_ = streams_.size();
   streams_.push_back(&stream);
 }

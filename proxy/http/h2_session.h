@@ -69,7 +69,7 @@ class H2Stream {
   std::int32_t id = 0;    // 0: not in a session
   bool closed = false;    // the session has forgotten it
   Errc error = Errc::ok;  // what ended it before its time
-  TimePoint opened{};
+  TimePoint opened{};     // the time of the feed() before, or under way
 
   /// Where the next head, or the trailers, are to be decoded.
   virtual HeaderMap& headers_for(bool trailers) = 0;
@@ -138,7 +138,7 @@ class H2Session {
   /// Server: 1xx, or the final head. With end_stream nothing follows.
   Result<void> send_head(H2Stream& stream, const ResponseHead& head, bool end_stream);
   /// Client: opens the stream and gives it its id.
-  Result<void> send_head(H2Stream& stream, const RequestHead& head, bool end_stream, TimePoint now);
+  Result<void> send_head(H2Stream& stream, const RequestHead& head, bool end_stream);
   /// `out`, out_last or out_trailers changed.
   void send_more(H2Stream& stream);
   /// n bytes of `in` were taken out: the windows open by as much.
@@ -168,7 +168,7 @@ class H2Session {
   struct Callbacks;  // h2_session.cc: what nghttp2 calls
 
   H2Stream* find(std::int32_t id) const;
-  void attach(H2Stream& stream, std::int32_t id, TimePoint now);
+  void attach(H2Stream& stream, std::int32_t id);
   void remove(H2Stream& stream);
   void close(H2Stream& stream, std::uint32_t code);
   int flood(const char* what);

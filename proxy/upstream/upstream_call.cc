@@ -123,7 +123,6 @@ Task<std::optional<TryFailure>> UpstreamCall::try_once(ResponseWriter& writer) {
     if (!pending.lease) co_return failed(pending.error, pending.reason);
     attempt_ = make_recycled<Attempt>(std::move(pending.lease));
   }
-  try_started_ = worker_.clock().now();
   record_connection();
   if (request_completed_) arm_try_timers();
   if (const Result<void> sent = send_head(); !sent) co_return failed(sent.error().code);
@@ -225,7 +224,7 @@ void UpstreamCall::prepare_retry() {
 
 void UpstreamCall::request_complete() {
   request_completed_ = worker_.clock().now();
-  stream_->info.request_complete = since_start();
+  stream_->info.request_complete = *request_completed_ - stream_->info.start;
   if (timeouts_.total > Duration(0) && !total_timer_.armed() && !response_done_) total_timer_.arm(timeouts_.total);
   if (attempt_ && !response_done_) arm_try_timers();
 }

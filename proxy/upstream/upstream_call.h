@@ -117,7 +117,6 @@ class UpstreamCall {
   bool idle_timed_out_ = false;
   bool alternative_timeout_status_ = false;  // 204 instead of 504, by a header
   std::optional<TimePoint> request_completed_;
-  TimePoint try_started_{};
 };
 
 }  // namespace clew

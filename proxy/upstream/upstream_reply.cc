@@ -166,10 +166,10 @@ void UpstreamCall::response_ended(Errc cause, const HeaderMap* trailers) {
   if (grpc_deferred_)
     (cause == Errc::ok && grpc_success(trailers) ? endpoint_->stats.rq_success : endpoint_->stats.rq_error).add();
   if (cause == Errc::ok) {
-    info.upstream_last_byte_received = since_start();
+    const TimePoint now = worker_.clock().now();
+    info.upstream_last_byte_received = now - info.start;
     if (request_completed_)
-      stats().upstream_rq_time.record(
-          std::chrono::duration<double, std::milli>(worker_.clock().now() - *request_completed_).count());
+      stats().upstream_rq_time.record(std::chrono::duration<double, std::milli>(now - *request_completed_).count());
     if (attempt_->request_sent) return;
     // An answer before the request's end: what is left of the request is not wanted.
     stats().upstream_rq_tx_reset.add();

@@ -58,7 +58,7 @@ std::string run(std::string_view bytes, const H2Options& options, std::size_t pi
     side.feed(preface);
   } else {
     for (int i = 0; i < 3; ++i)
-      require(side.session.send_head(side.open(), request.head, i == 0, side.now).has_value(), "a request");
+      require(side.session.send_head(side.open(), request.head, i == 0).has_value(), "a request");
     side.send();
   }
   std::size_t step = 0;

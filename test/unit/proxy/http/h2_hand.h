@@ -33,7 +33,7 @@ class Hand {
 
   NotedStream& request(const RequestHead& head, bool end) {
     NotedStream& stream = side.open();
-    const Result<void> sent = side.session.send_head(stream, head, end, side.now);
+    const Result<void> sent = side.session.send_head(stream, head, end);
     if (!sent) throw std::logic_error(std::string(to_string(sent.error().code)));
     return stream;
   }

@@ -17,7 +17,7 @@ struct Pair {
   }
   NotedStream& request(const RequestHead& head, bool end) {
     NotedStream& stream = client.open();
-    REQUIRE(client.session.send_head(stream, head, end, client.now).has_value());
+    REQUIRE(client.session.send_head(stream, head, end).has_value());
     return stream;
   }
   Side server, client;
@@ -474,7 +474,7 @@ TEST_CASE("h2 session: what a request's end means for trying again", "[h2]") {
     CHECK_FALSE(p.client.session.can_open());
     CHECK(p.client.goaways == 1);
     NotedStream& late = p.client.open();
-    const auto sent = p.client.session.send_head(late, request.head, true, p.client.now);
+    const auto sent = p.client.session.send_head(late, request.head, true);
     p.client.send();
     CHECK((!sent || late.error == Errc::http_goaway));
   }
@@ -524,7 +524,7 @@ TEST_CASE("h2 session: a value that would end a line is not sent", "[h2]") {
   Request request;
   request.head.headers.add_view(HeaderId::unknown, "x", "a\r\nb: c");  // add() would not have it
   NotedStream& stream = p.client.open();
-  CHECK(p.client.session.send_head(stream, request.head, true, p.client.now).error().code == Errc::http_bad_message);
+  CHECK(p.client.session.send_head(stream, request.head, true).error().code == Errc::http_bad_message);
   CHECK(p.client.session.active() == 0);
 }
 
