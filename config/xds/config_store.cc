@@ -363,9 +363,9 @@ const std::string& ConfigStore::version(std::string_view type_url) const {
 
 // ---- warming ----
 
-const Secret* ConfigStore::find_secret(std::string_view name) const {
+std::shared_ptr<const Secret> ConfigStore::find_secret(std::string_view name) const {
   const auto it = secrets_.find(name);
-  return it == secrets_.end() || !it->second.active ? nullptr : it->second.active->value.get();
+  return it == secrets_.end() || !it->second.active ? nullptr : it->second.active->value;
 }
 
 bool ConfigStore::secrets_arrived(const std::set<SecretReference>& secrets) const {

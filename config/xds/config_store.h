@@ -76,7 +76,7 @@ class ConfigStore final : public AdsHandler {
                               const std::string& version);
   void remove_resource(std::string_view type_url, const std::string& name);
   std::string open_logs(const Listener& listener) const;
-  const Secret* find_secret(std::string_view name) const;
+  std::shared_ptr<const Secret> find_secret(std::string_view name) const;
   bool secrets_arrived(const std::set<SecretReference>& secrets) const;
   bool warm(const Accepted<Cluster>& cluster) const;
   bool warm(const Accepted<Listener>& listener) const;

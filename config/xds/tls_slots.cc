@@ -1,6 +1,7 @@
 #include "config/xds/tls_slots.h"
 
 #include "proxy/base/log.h"
+#include "proxy/net/certificate.h"
 
 #include <algorithm>
 
@@ -9,35 +10,49 @@ namespace clew {
 namespace {
 
 std::string map_key(TlsInterner::Side side, const std::string& key) {
-  return (side == TlsInterner::Side::server ? 's' : 'c') + key;
+  return sha256((side == TlsInterner::Side::server ? 's' : 'c') + key);
 }
 
-std::vector<std::string> secrets_of(const TlsParams& params) {
-  std::vector<std::string> names = params.certificate_secrets;
-  if (params.validation && !params.validation->ca_secret.empty()) names.push_back(params.validation->ca_secret);
-  return names;
+bool names_secret(const TlsParams& params, std::string_view name) {
+  const auto& certificates = params.certificate_secrets;
+  return std::find(certificates.begin(), certificates.end(), name) != certificates.end() ||
+         (params.validation && params.validation->ca_secret == name);
 }
 
 }  // namespace
 
 std::uint32_t TlsSlots::free_slot() {
-  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
-    if (!slots_[i].params.expired()) continue;
-    by_key_.erase(map_key(slots_[i].side, slots_[i].key));
-    return i;
+  if (free_.empty() && slots_.size() >= sweep_at_) sweep();
+  if (free_.empty()) {
+    slots_.emplace_back();
+    return static_cast<std::uint32_t>(slots_.size() - 1);
   }
-  slots_.emplace_back();
-  return static_cast<std::uint32_t>(slots_.size() - 1);
+  const std::uint32_t index = free_.back();
+  free_.pop_back();
+  return index;
+}
+
+/// Frees slots whose parameters nobody holds any more, each time the number in use has doubled: amortized.
+void TlsSlots::sweep() {
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i].key || !slots_[i].params.expired()) continue;
+    by_key_.erase(by_key_.find(*slots_[i].key));
+    slots_[i] = Slot();
+    free_.push_back(i);
+  }
+  sweep_at_ = std::max<std::size_t>(64, 2 * (slots_.size() - free_.size()));
 }
 
 std::shared_ptr<const TlsParams> TlsSlots::intern(Side side, const std::string& key, TlsParams params) {
-  if (const auto it = by_key_.find(map_key(side, key)); it != by_key_.end())
-    if (auto known = slots_[it->second].params.lock()) return known;
-  const std::uint32_t index = free_slot();
+  const std::string digest = map_key(side, key);
+  const auto entry = by_key_.find(digest);
+  if (entry != by_key_.end())
+    if (auto known = slots_[entry->second].params.lock()) return known;
+  // What was equal and is forgotten leaves its slot to the new one.
+  const std::uint32_t index = entry != by_key_.end() ? entry->second : free_slot();
   params.slot = index;
   auto shared = std::make_shared<const TlsParams>(std::move(params));
-  slots_[index] = Slot{side, key, shared, secrets_of(*shared), nullptr};
-  by_key_[map_key(side, key)] = index;
+  slots_[index] = Slot{side, &by_key_.insert_or_assign(digest, index).first->first, shared, nullptr};
   if (std::string problem = make(slots_[index]); !problem.empty())
     CLEW_LOG(config, warning, "TLS context not made: {}", problem);
   changed_ = true;
@@ -48,7 +63,7 @@ std::string TlsSlots::make(Slot& slot) {
   const auto params = slot.params.lock();
   if (!params) return {};
   const auto role = slot.side == Side::server ? TlsContext::Role::server : TlsContext::Role::client;
-  auto made = TlsContext::make(*params, role, find_);
+  auto made = TlsContext::make(*params, role, find_, identities_);
   if (made.context) {
     slot.context = std::move(made.context);
     changed_ = true;
@@ -60,7 +75,8 @@ std::string TlsSlots::make(Slot& slot) {
 std::string TlsSlots::on_secret(std::string_view name) {
   std::string problem;
   for (auto& slot : slots_) {
-    if (std::find(slot.secrets.begin(), slot.secrets.end(), name) == slot.secrets.end()) continue;
+    const auto params = slot.params.lock();
+    if (!params || !names_secret(*params, name)) continue;
     if (std::string why = make(slot); problem.empty()) problem = std::move(why);
   }
   return problem;

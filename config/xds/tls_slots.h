@@ -27,19 +27,22 @@ class TlsSlots final : public TlsInterner {
 
  private:
   struct Slot {
-    Side side;
-    std::string key;
+    Side side = Side::client;
+    const std::string* key = nullptr;  // in by_key_; null: free
     std::weak_ptr<const TlsParams> params;
-    std::vector<std::string> secrets;  // names it needs
     std::shared_ptr<const TlsContext> context;
   };
   std::uint32_t free_slot();
+  void sweep();
   /// Returns why it could not be made; empty also while a secret is missing.
   std::string make(Slot& slot);
 
   TlsContext::FindSecret find_;
+  TlsIdentities identities_;
   std::vector<Slot> slots_;
-  StringMap<std::uint32_t> by_key_;
+  std::vector<std::uint32_t> free_;
+  std::size_t sweep_at_ = 64;
+  StringMap<std::uint32_t> by_key_;  // by digest
   std::shared_ptr<const TlsContexts> contexts_ = std::make_shared<TlsContexts>();
   bool changed_ = false;
 };

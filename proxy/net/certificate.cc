@@ -79,12 +79,6 @@ std::string pem_text(X509* certificate) {
   return contents(bio.get());
 }
 
-std::string sha256(const unsigned char* data, int size) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(data, static_cast<std::size_t>(size), reinterpret_cast<unsigned char*>(digest.data()));
-  return digest;
-}
-
 std::string ip_text(const ASN1_OCTET_STRING* bytes) {
   const unsigned char* data = ASN1_STRING_get0_data(bytes);
   if (ASN1_STRING_length(bytes) == 4)
@@ -177,11 +171,18 @@ std::shared_ptr<const CertificateInfo> describe_peer(const STACK_OF(X509) * chai
   return info;
 }
 
+std::string sha256(std::string_view bytes) {
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+         reinterpret_cast<unsigned char*>(digest.data()));
+  return digest;
+}
+
 std::string certificate_sha256(X509* certificate) {
   unsigned char* der = nullptr;
   const int size = i2d_X509(certificate, &der);
   if (size < 0) return {};
-  std::string digest = sha256(der, size);
+  std::string digest = sha256({reinterpret_cast<const char*>(der), static_cast<std::size_t>(size)});
   OPENSSL_free(der);
   return digest;
 }
@@ -190,7 +191,7 @@ std::string spki_sha256(X509* certificate) {
   unsigned char* der = nullptr;
   const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
   if (size < 0) return {};
-  std::string digest = sha256(der, size);
+  std::string digest = sha256({reinterpret_cast<const char*>(der), static_cast<std::size_t>(size)});
   OPENSSL_free(der);
   return digest;
 }

@@ -44,6 +44,8 @@ std::shared_ptr<const CertificateInfo> describe_certificate(X509* certificate, c
 /// The same, made once per thread and chain while somebody holds it: peers of a mesh come back.
 std::shared_ptr<const CertificateInfo> describe_peer(const STACK_OF(X509) * chain);
 
+/// Raw.
+std::string sha256(std::string_view bytes);
 /// SHA-256 of the DER, raw.
 std::string certificate_sha256(X509* certificate);
 /// SHA-256 of the SubjectPublicKeyInfo, raw.

@@ -84,9 +84,9 @@ std::string set_parameters(SSL_CTX* ctx, const TlsParams& params) {
 }
 
 /// what: for errors, «secret NAME» or «<inline>».
-std::string add_certificate(TlsContext::State& state, const std::string& chain_pem, const std::string& key_pem,
+std::string add_certificate(TlsIdentity& identity, const std::string& chain_pem, const std::string& key_pem,
                             const std::string& what) {
-  SSL_CTX* ctx = state.ctx.get();
+  SSL_CTX* ctx = identity.ctx.get();
   std::vector<X509Ptr> chain = parse_certificates(chain_pem);
   if (chain.empty()) return fmt::format("Failed to load certificate chain from {}", what);
   const PrivateKeyPtr key = parse_private_key(key_pem);
@@ -96,7 +96,7 @@ std::string add_certificate(TlsContext::State& state, const std::string& chain_p
     return fmt::format(
         "Failed to load certificate chain from {}, only RSA certificates with 2048-bit or larger keys are supported",
         what);
-  for (const X509Ptr& other : state.own_leaves) {
+  for (const X509Ptr& other : identity.own_leaves) {
     // One slot a key type: a second one would silently replace the first.
     if (EVP_PKEY_id(X509_get0_pubkey(other.get())) == type)
       return fmt::format(
@@ -107,16 +107,17 @@ std::string add_certificate(TlsContext::State& state, const std::string& chain_p
   for (std::size_t i = 1; good && i < chain.size(); ++i) good = SSL_CTX_add1_chain_cert(ctx, chain[i].get()) == 1;
   ERR_clear_error();
   if (!good) return fmt::format("Failed to load private key from {}: it does not fit the certificate", what);
-  state.own.push_back(describe_certificate(chain.front().get()));
-  state.own_leaves.push_back(std::move(chain.front()));
+  identity.own.push_back(describe_certificate(chain.front().get()));
+  identity.own_leaves.push_back(std::move(chain.front()));
   return {};
 }
 
 /// Ours in our order; nothing in common: no ALPN at all, and the codec looks at the bytes.
-int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered, unsigned size,
-                void* arg) {
-  const auto& state = *static_cast<const TlsContext::State*>(arg);
-  for (const std::string& name : state.alpn) {
+int select_alpn(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
+                unsigned size, void*) {
+  const auto* handshake = static_cast<TlsHandshakeState*>(SSL_get_ex_data(ssl, handshake_state_index()));
+  if (!handshake) return SSL_TLSEXT_ERR_NOACK;
+  for (const std::string& name : handshake->context->alpn) {
     for (unsigned at = 0; at < size; at += 1u + offered[at]) {
       if (offered[at] != name.size() || at + 1u + offered[at] > size) continue;
       if (std::memcmp(offered + at + 1, name.data(), name.size()) != 0) continue;
@@ -135,17 +136,15 @@ int keep_session(SSL* ssl, SSL_SESSION* session) {
   return 1;  // it is ours
 }
 
-void set_sessions(TlsContext::State& state, const TlsParams& params) {
-  SSL_CTX* ctx = state.ctx.get();
+void set_sessions(SSL_CTX* ctx, TlsContext::Role role, bool enabled) {
   SSL_CTX_set_timeout(ctx, session_seconds);
 #ifdef OPENSSL_IS_AWSLC
   SSL_CTX_set_session_psk_dhe_timeout(ctx, session_seconds);
 #endif
-  if (state.role == TlsContext::Role::client) {
-    state.sessions = std::make_unique<TlsSessions>(params.max_session_keys);
-    SSL_CTX_set_session_cache_mode(
-        ctx, state.sessions->enabled() ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
-    if (state.sessions->enabled()) SSL_CTX_sess_set_new_cb(ctx, keep_session);
+  if (role == TlsContext::Role::client) {
+    SSL_CTX_set_session_cache_mode(ctx,
+                                   enabled ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
+    if (enabled) SSL_CTX_sess_set_new_cb(ctx, keep_session);
     return;
   }
   // Tickets only, whose key dies with the context. The id makes engines agree to resume where clients are verified.
@@ -156,35 +155,83 @@ void set_sessions(TlsContext::State& state, const TlsParams& params) {
   SSL_CTX_set_session_id_context(ctx, id.data(), id.size());
 }
 
-/// Certificates and trust from secrets; sets made.secret_missing and error.
-bool load_secrets(TlsContext::State& state, const TlsParams& params, const TlsContext::FindSecret& find,
-                  TlsContext::Made& made) {
-  const auto missing = [&made](const std::string& name) {
-    made.secret_missing = true;
-    made.error = fmt::format("secret {} is not there", name);
-    return false;
-  };
+/// The secrets that a configuration names.
+struct Secrets {
+  std::vector<std::shared_ptr<const Secret>> certificates;
+  std::shared_ptr<const Secret> ca;  // null: none is named
+};
+
+/// Returns the name of the first that is not there, or nothing.
+std::string find_secrets(const TlsParams& params, const TlsContext::FindSecret& find, Secrets& out) {
   for (const std::string& name : params.certificate_secrets) {
-    const Secret* secret = find(name);
-    if (!secret || secret->certificate_chain.empty()) return missing(name);
-    made.error = add_certificate(state, secret->certificate_chain, secret->private_key, "secret " + name);
-    if (!made.error.empty()) return false;
+    out.certificates.push_back(find(name));
+    if (!out.certificates.back() || out.certificates.back()->certificate_chain.empty()) return name;
+  }
+  if (!params.validation || params.validation->ca_secret.empty()) return {};
+  out.ca = find(params.validation->ca_secret);
+  return !out.ca || out.ca->trusted_ca.empty() ? params.validation->ca_secret : std::string();
+}
+
+std::string load_certificates(TlsIdentity& identity, const TlsParams& params, const Secrets& secrets) {
+  std::string error;
+  for (const auto& secret : secrets.certificates) {
+    error = add_certificate(identity, secret->certificate_chain, secret->private_key, "secret " + secret->name);
+    if (!error.empty()) return error;
   }
   for (const auto& [chain, key] : params.inline_certificates) {
-    made.error = add_certificate(state, chain, key, "<inline>");
-    if (!made.error.empty()) return false;
+    error = add_certificate(identity, chain, key, "<inline>");
+    if (!error.empty()) return error;
   }
-  if (state.role == TlsContext::Role::server && state.own.empty()) {
-    made.error = "Server TlsCertificates must have a certificate specified";
-    return false;
+  return error;
+}
+
+/// Returns why it cannot be made.
+std::string make_identity(TlsIdentity& identity, const TlsParams& params, TlsContext::Role role,
+                          const Secrets& secrets) {
+  const bool server = role == TlsContext::Role::server;
+  identity.ctx.reset(SSL_CTX_new(server ? TLS_server_method() : TLS_client_method()));
+  SSL_CTX* ctx = identity.ctx.get();
+  if (!ctx) return "out of memory";
+  SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_mode(
+      ctx,
+      SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE |
+          SSL_MODE_NO_AUTO_CHAIN);  // we send the chain that was configured, not what could be added from the trusted
+  SSL_CTX_set_max_cert_list(ctx, 100 * 1024);  // what a peer's chain may weigh
+  if (server) SSL_CTX_set_alpn_select_cb(ctx, select_alpn, nullptr);
+  set_sessions(ctx, role, params.max_session_keys > 0);
+  if (std::string error = set_parameters(ctx, params); !error.empty()) return error;
+  if (std::string error = load_certificates(identity, params, secrets); !error.empty()) return error;
+  if (server && identity.own.empty()) return "Server TlsCertificates must have a certificate specified";
+  identity.secrets = secrets.certificates;
+  identity.secrets.push_back(secrets.ca);
+  return set_up_trust(identity, params, role, secrets.ca.get());
+}
+
+/// Equal for client configurations of which make_identity() makes the same. A secret is named by its address: while
+/// an identity lives, so do the secrets it was made of, and a rotated one is another.
+std::string identity_key(const TlsParams& params, const Secrets& secrets) {
+  std::string key =
+      fmt::format("{} {} {} {} {} {}", static_cast<int>(params.min_version), static_cast<int>(params.max_version),
+                  verify_mode(params, TlsContext::Role::client), params.max_session_keys > 0,
+                  secrets.certificates.size(), params.inline_certificates.size());
+  const auto add = [&key](std::string_view text) { key.append(fmt::format(" {}:", text.size())).append(text); };
+  const auto add_secret = [&](const std::shared_ptr<const Secret>& secret) {
+    add(fmt::format("{}", fmt::ptr(secret)));
+  };
+  add(join(params.cipher_suites));
+  add(join(params.ecdh_curves));
+  for (const auto& secret : secrets.certificates) add_secret(secret);
+  for (const auto& [chain, private_key] : params.inline_certificates) {
+    add(chain);
+    add(private_key);
   }
-  const Secret* ca = nullptr;
-  if (params.validation && !params.validation->ca_secret.empty()) {
-    ca = find(params.validation->ca_secret);
-    if (!ca || ca->trusted_ca.empty()) return missing(params.validation->ca_secret);
+  add_secret(secrets.ca);
+  if (params.validation) {
+    add(params.validation->inline_ca);
+    add(params.validation->crl);
   }
-  made.error = set_up_validation(state, params, ca);
-  return made.error.empty();
+  return sha256(key);
 }
 
 }  // namespace
@@ -222,41 +269,59 @@ SslSessionPtr TlsSessions::take(const std::string& key) {
   return session;
 }
 
-TlsContext::Made TlsContext::make(const TlsParams& params, Role role, const FindSecret& find) {
+std::shared_ptr<const TlsIdentity> TlsIdentities::find(const std::string& key) const {
+  const auto it = by_key_.find(key);
+  return it == by_key_.end() ? nullptr : it->second.lock();
+}
+
+void TlsIdentities::keep(const std::string& key, const std::shared_ptr<const TlsIdentity>& identity) {
+  std::erase_if(by_key_, [](const auto& entry) { return entry.second.expired(); });
+  by_key_[key] = identity;
+}
+
+TlsContext::Made TlsContext::make(const TlsParams& params, Role role, const FindSecret& find,
+                                  TlsIdentities& identities) {
   Made made;
   auto state = std::make_shared<State>();
   state->role = role;
-  state->ctx.reset(SSL_CTX_new(role == Role::server ? TLS_server_method() : TLS_client_method()));
-  if (!state->ctx) {
-    made.error = "out of memory";
-    return made;
-  }
-  SSL_CTX* ctx = state->ctx.get();
-  SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-  SSL_CTX_set_mode(
-      ctx,
-      SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE |
-          SSL_MODE_NO_AUTO_CHAIN);  // we send the chain that was configured, not what could be added from the trusted
-  SSL_CTX_set_max_cert_list(ctx, 100 * 1024);  // what a peer's chain may weigh
-  made.error = set_parameters(ctx, params);
-  if (!made.error.empty()) return made;
-
-  state->alpn = params.alpn;
+  state->sni = params.sni;
   state->alpn_wire = alpn_wire(params.alpn);
   if (!params.alpn.empty() && state->alpn_wire.empty()) {
     made.error = "Invalid ALPN protocol string";
     return made;
   }
-  if (role == Role::server) SSL_CTX_set_alpn_select_cb(ctx, select_alpn, state.get());
-  state->sni = params.sni;
-  set_sessions(*state, params);
-  if (!load_secrets(*state, params, find, made)) return made;
+  if (params.validation) made.error = set_up_names(*state, *params.validation);
+  if (!made.error.empty()) return made;
+
+  Secrets secrets;
+  if (const std::string missing = find_secrets(params, find, secrets); !missing.empty()) {
+    made.secret_missing = true;
+    made.error = fmt::format("secret {} is not there", missing);
+    return made;
+  }
+  // A server has one of its own: its tickets are good wherever their key is.
+  const std::string key = role == Role::client ? identity_key(params, secrets) : std::string();
+  if (role == Role::client) {
+    state->sessions = std::make_unique<TlsSessions>(params.max_session_keys);
+    state->identity = identities.find(key);
+  } else {
+    state->alpn = params.alpn;
+  }
+  if (!state->identity) {
+    auto identity = std::make_shared<TlsIdentity>();
+    made.error = make_identity(*identity, params, role, secrets);
+    if (!made.error.empty()) return made;
+    state->identity = std::move(identity);
+    if (role == Role::client) identities.keep(key, state->identity);
+  }
+  if (params.auto_san_validation && role == Role::client && !state->identity->has_ca) {
+    made.error = "'auto_sni_san_validation' was configured without configuring a trusted CA";
+    return made;
+  }
   made.context = std::make_shared<const TlsContext>(std::move(state));
   return made;
 }
 
 TlsContext::Role TlsContext::role() const { return state_->role; }
-const std::vector<std::shared_ptr<const CertificateInfo>>& TlsContext::own() const { return state_->own; }
-const std::vector<std::shared_ptr<const CertificateInfo>>& TlsContext::trusted() const { return state_->trusted; }
 
 }  // namespace clew

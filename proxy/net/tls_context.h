@@ -1,11 +1,11 @@
 // What TLS handshakes of one configuration share: certificates, trust, parameters, resumption. Built on the control
 // thread out of TlsParams and the secrets they name, then immutable but for the session cache; used by all workers. A
 // rotated secret makes a new context; connections keep the one they began with, and tickets of the old one are worth
-// nothing.
+// nothing. Clients of a mesh differ in names alone (SNI, SANs, ALPN): what is large, they share; sessions never.
 #pragma once
 
 #include "config/snapshot/tls.h"
-#include "proxy/net/connection_info.h"
+#include "proxy/base/strings.h"
 
 #include <functional>
 #include <memory>
@@ -15,23 +15,33 @@
 
 namespace clew {
 
+struct TlsIdentity;  // tls_state.h
+
+/// The identities of client contexts, by content; it keeps none alive. One for each maker of contexts, on its thread.
+class TlsIdentities {
+ public:
+  /// Null: none is in use.
+  std::shared_ptr<const TlsIdentity> find(const std::string& key) const;
+  void keep(const std::string& key, const std::shared_ptr<const TlsIdentity>& identity);
+
+ private:
+  StringMap<std::weak_ptr<const TlsIdentity>> by_key_;
+};
+
 class TlsContext {
  public:
   enum class Role : std::uint8_t { server, client };
   /// Null: not delivered (yet).
-  using FindSecret = std::function<const Secret*(std::string_view name)>;
+  using FindSecret = std::function<std::shared_ptr<const Secret>(std::string_view name)>;
 
   struct Made {
     std::shared_ptr<const TlsContext> context;  // null: see the others
     bool secret_missing = false;                // make it again when error's secret has come
     std::string error;                          // what is wrong, naming field or secret; never key material
   };
-  static Made make(const TlsParams& params, Role role, const FindSecret& find);
+  static Made make(const TlsParams& params, Role role, const FindSecret& find, TlsIdentities& identities);
 
   Role role() const;
-  /// Our own certificates, and those we trust (the first 100): for /certs and expiry gauges.
-  const std::vector<std::shared_ptr<const CertificateInfo>>& own() const;
-  const std::vector<std::shared_ptr<const CertificateInfo>>& trusted() const;
 
   struct State;  // tls_state.h
   const std::shared_ptr<State>& state() const { return state_; }

@@ -45,19 +45,25 @@ struct TlsHandshakeState {
   enum class Refusal : std::uint8_t { none, chain, san, hash } refusal = Refusal::none;
 };
 
+/// An SSL_CTX with our certificates and whom we trust: what does not differ between the clusters of a mesh.
+struct TlsIdentity {
+  SslCtxPtr ctx;
+  bool has_ca = false;
+  std::vector<std::shared_ptr<const CertificateInfo>> own;
+  std::vector<X509Ptr> own_leaves;                     // parallel to own
+  std::vector<std::shared_ptr<const Secret>> secrets;  // what it was made of
+};
+
 struct TlsContext::State {
   Role role = Role::server;
-  SslCtxPtr ctx;
+  std::shared_ptr<const TlsIdentity> identity;
   std::vector<std::string> alpn;
   std::string alpn_wire;  // length-prefixed
   std::string sni;
-  bool has_ca = false;
   bool accept_untrusted = false;
   std::vector<SanMatcher> san_matchers;
   std::vector<std::string> certificate_hashes, spki_hashes;  // raw SHA-256
-  std::vector<std::shared_ptr<const CertificateInfo>> own, trusted;
-  std::vector<X509Ptr> own_leaves;        // parallel to own
-  std::unique_ptr<TlsSessions> sessions;  // clients
+  std::unique_ptr<TlsSessions> sessions;                     // clients
 
   /// Names and pins; the chain was judged before. Fills handshake.refusal and detail.
   bool accepts(X509* leaf, TlsHandshakeState& handshake) const;
@@ -65,8 +71,12 @@ struct TlsContext::State {
 
 /// Length-prefixed protocol names; empty when one is empty or longer than 255.
 std::string alpn_wire(const std::vector<std::string>& protocols);
-/// Sets certificate verification up: mode, trust, revocation. Empty: fine.
-std::string set_up_validation(TlsContext::State& state, const TlsParams& params, const Secret* ca);
+/// Certificate verification in two halves. Names and pins, of one context; empty: fine.
+std::string set_up_names(TlsContext::State& state, const TlsValidation& validation);
+/// Mode, trust and revocation; ca may be null. Empty: fine.
+std::string set_up_trust(TlsIdentity& identity, const TlsParams& params, TlsContext::Role role, const Secret* ca);
+/// SSL_VERIFY_* of a configuration.
+int verify_mode(const TlsParams& params, TlsContext::Role role);
 /// Where an SSL's TlsHandshakeState is.
 int handshake_state_index();
 

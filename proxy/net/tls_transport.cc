@@ -102,7 +102,7 @@ class TlsTransport final : public Transport {
 };
 
 TlsTransport::TlsTransport(std::unique_ptr<Transport> below, std::shared_ptr<TlsContext::State> state, Buffer initial)
-    : below_(std::move(below)), state_(std::move(state)), ssl_(SSL_new(state_->ctx.get())) {
+    : below_(std::move(below)), state_(std::move(state)), ssl_(SSL_new(state_->identity->ctx.get())) {
   wires_.in = std::move(initial);
   handshake_.context = state_.get();
   BIO* bio = BIO_new(bio_method());
@@ -112,7 +112,7 @@ TlsTransport::TlsTransport(std::unique_ptr<Transport> below, std::shared_ptr<Tls
   SSL_set_ex_data(ssl_.get(), handshake_state_index(), &handshake_);
 #ifdef OPENSSL_IS_AWSLC
   // With several certificates the one that was used is only known to the configuration.
-  SSL_set_shed_handshake_config(ssl_.get(), state_->own.size() <= 1);
+  SSL_set_shed_handshake_config(ssl_.get(), state_->identity->own.size() <= 1);
 #endif
 }
 
@@ -204,11 +204,12 @@ void TlsTransport::finish_info(bool server) {
     sk_X509_free(chain);
   }
 #endif
-  if (state_->own.size() == 1)
-    info_.local = state_->own.front();
+  const TlsIdentity& us = *state_->identity;
+  if (us.own.size() == 1)
+    info_.local = us.own.front();
   else if (const X509* used = SSL_get_certificate(ssl)) {
-    for (std::size_t i = 0; i < state_->own.size(); ++i)
-      if (X509_cmp(used, state_->own_leaves[i].get()) == 0) info_.local = state_->own[i];
+    for (std::size_t i = 0; i < us.own.size(); ++i)
+      if (X509_cmp(used, us.own_leaves[i].get()) == 0) info_.local = us.own[i];
   }
   if (!server && info_.sni.empty()) info_.sni = state_->sni;
 }

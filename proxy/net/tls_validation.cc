@@ -12,8 +12,6 @@ namespace clew {
 
 namespace {
 
-constexpr std::size_t max_described = 100;
-
 std::string names_text(const std::vector<SubjectAltName>& names) {
   std::string out;
   for (const SubjectAltName& name : names) {
@@ -37,7 +35,7 @@ int verify(X509_STORE_CTX* store_context, void*) {
   if (!handshake) return 0;
   const TlsContext::State& state = *handshake->context;
   bool good = true;
-  if (state.has_ca && X509_verify_cert(store_context) != 1) {
+  if (state.identity->has_ca && X509_verify_cert(store_context) != 1) {
     const int error = X509_STORE_CTX_get_error(store_context);
     good = refuse(*handshake, TlsHandshakeState::Refusal::chain,
                   fmt::format("verify cert failed: X509_verify_cert: certificate verification error at depth {}: {}",
@@ -54,34 +52,37 @@ int verify(X509_STORE_CTX* store_context, void*) {
   return 1;
 }
 
-std::string load_trust(TlsContext::State& state, const std::string& pem, const std::string& what) {
+std::string load_trust(TlsIdentity& identity, TlsContext::Role role, const std::string& pem, const std::string& what) {
   const std::vector<X509Ptr> certificates = parse_certificates(pem);
   if (certificates.empty()) return fmt::format("Failed to load trusted CA certificates from {}", what);
-  X509_STORE* store = SSL_CTX_get_cert_store(state.ctx.get());
+  X509_STORE* store = SSL_CTX_get_cert_store(identity.ctx.get());
   X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-  STACK_OF(X509_NAME)* names = state.role == TlsContext::Role::server ? sk_X509_NAME_new_null() : nullptr;
+  STACK_OF(X509_NAME)* names = role == TlsContext::Role::server ? sk_X509_NAME_new_null() : nullptr;
   for (const X509Ptr& certificate : certificates) {
     X509_STORE_add_cert(store, certificate.get());
     if (names) sk_X509_NAME_push(names, X509_NAME_dup(X509_get_subject_name(certificate.get())));
-    if (state.trusted.size() < max_described) state.trusted.push_back(describe_certificate(certificate.get()));
   }
-  ERR_clear_error();                                              // of duplicates
-  if (names) SSL_CTX_set_client_CA_list(state.ctx.get(), names);  // which of its certificates a client may send
-  state.has_ca = true;
+  ERR_clear_error();                                                 // of duplicates
+  if (names) SSL_CTX_set_client_CA_list(identity.ctx.get(), names);  // which of its certificates a client may send
+  identity.has_ca = true;
   return {};
 }
 
-std::string load_revocation(TlsContext::State& state, const std::string& pem, const std::string& what) {
+std::string load_revocation(TlsIdentity& identity, const std::string& pem, const std::string& what) {
   const std::vector<X509CrlPtr> lists = parse_crls(pem);
   if (lists.empty()) return fmt::format("Failed to load CRL from {}", what);
-  X509_STORE* store = SSL_CTX_get_cert_store(state.ctx.get());
+  X509_STORE* store = SSL_CTX_get_cert_store(identity.ctx.get());
   for (const X509CrlPtr& list : lists) X509_STORE_add_crl(store, list.get());
   X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
   ERR_clear_error();
   return {};
 }
 
-std::string load_pins(TlsContext::State& state, const TlsValidation& validation) {
+}  // namespace
+
+std::string set_up_names(TlsContext::State& state, const TlsValidation& validation) {
+  state.accept_untrusted = validation.accept_untrusted;
+  state.san_matchers = validation.subject_alt_names;
   for (const std::string& hash : validation.certificate_hashes) {
     const auto raw = from_hex(hash);
     if (!raw || raw->size() != 32) return fmt::format("Invalid hex-encoded SHA-256 {}", hash);
@@ -95,12 +96,10 @@ std::string load_pins(TlsContext::State& state, const TlsValidation& validation)
   return {};
 }
 
-}  // namespace
-
 bool TlsContext::State::accepts(X509* leaf, TlsHandshakeState& handshake) const {
   using Refusal = TlsHandshakeState::Refusal;
   const std::vector<SubjectAltName> names = subject_alt_names(leaf);
-  bool checked = has_ca;
+  bool checked = identity->has_ca;
   if (!handshake.verify_name.empty()) {
     if (!names_host(names, handshake.verify_name))
       return refuse(handshake, Refusal::san,
@@ -130,33 +129,32 @@ bool TlsContext::State::accepts(X509* leaf, TlsHandshakeState& handshake) const 
   return true;
 }
 
-std::string set_up_validation(TlsContext::State& state, const TlsParams& params, const Secret* ca) {
-  int mode = SSL_VERIFY_NONE;
+int verify_mode(const TlsParams& params, TlsContext::Role role) {
+  // A server always shows a certificate.
+  const int must = SSL_VERIFY_PEER | (role == TlsContext::Role::server ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
+  if (role == TlsContext::Role::server && params.require_client_certificate) return must;
+  if (!params.validation) return SSL_VERIFY_NONE;
+  const TlsValidation& v = *params.validation;
+  if (v.accept_untrusted) return SSL_VERIFY_PEER;
+  if (!v.subject_alt_names.empty() || !v.certificate_hashes.empty() || !v.spki_hashes.empty()) return must;
+  return v.ca_secret.empty() && v.inline_ca.empty() ? SSL_VERIFY_NONE : SSL_VERIFY_PEER;
+}
+
+std::string set_up_trust(TlsIdentity& identity, const TlsParams& params, TlsContext::Role role, const Secret* ca) {
   if (params.validation) {
     const TlsValidation& validation = *params.validation;
-    state.accept_untrusted = validation.accept_untrusted;
-    state.san_matchers = validation.subject_alt_names;
-    if (std::string error = load_pins(state, validation); !error.empty()) return error;
     const std::string& bundle = ca ? ca->trusted_ca : validation.inline_ca;
     const std::string what = ca ? fmt::format("secret {}", ca->name) : "<inline>";
-    if (!bundle.empty()) {
-      if (std::string error = load_trust(state, bundle, what); !error.empty()) return error;
-      mode = SSL_VERIFY_PEER;
-    }
+    if (!bundle.empty())
+      if (std::string error = load_trust(identity, role, bundle, what); !error.empty()) return error;
     if (!validation.crl.empty())
-      if (std::string error = load_revocation(state, validation.crl, "<inline>"); !error.empty()) return error;
+      if (std::string error = load_revocation(identity, validation.crl, "<inline>"); !error.empty()) return error;
     if (ca && !ca->crl.empty())
-      if (std::string error = load_revocation(state, ca->crl, what); !error.empty()) return error;
-    if (!state.san_matchers.empty() || !state.certificate_hashes.empty() || !state.spki_hashes.empty())
-      mode = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-    if (validation.accept_untrusted) mode = SSL_VERIFY_PEER;
+      if (std::string error = load_revocation(identity, ca->crl, what); !error.empty()) return error;
   }
-  if (params.auto_san_validation && state.role == TlsContext::Role::client && !state.has_ca)
-    return "'auto_sni_san_validation' was configured without configuring a trusted CA";
-  if (state.role == TlsContext::Role::server && params.require_client_certificate)
-    mode = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-  SSL_CTX_set_verify(state.ctx.get(), mode, nullptr);
-  if (mode != SSL_VERIFY_NONE) SSL_CTX_set_cert_verify_callback(state.ctx.get(), verify, nullptr);
+  const int mode = verify_mode(params, role);
+  SSL_CTX_set_verify(identity.ctx.get(), mode, nullptr);
+  if (mode != SSL_VERIFY_NONE) SSL_CTX_set_cert_verify_callback(identity.ctx.get(), verify, nullptr);
   return {};
 }
 

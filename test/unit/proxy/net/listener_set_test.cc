@@ -207,12 +207,13 @@ struct Secure {
   explicit Secure(Fixture& f) {
     const TestCertificate leaf = ca.issue({"server", {}, {"server.example"}, {}});
     params->inline_certificates = {{leaf.chain, leaf.key}};
-    const auto none = [](std::string_view) -> const Secret* { return nullptr; };
-    f.tls->push_back(TlsContext::make(*params, TlsContext::Role::server, none).context);
+    const auto none = [](std::string_view) -> std::shared_ptr<const Secret> { return nullptr; };
+    TlsIdentities identities;
+    f.tls->push_back(TlsContext::make(*params, TlsContext::Role::server, none, identities).context);
     TlsParams client_params;
     client_params.validation.emplace().inline_ca = ca.pem();
     client_params.alpn = {"istio", "h2"};
-    client = TlsContext::make(client_params, TlsContext::Role::client, none).context;
+    client = TlsContext::make(client_params, TlsContext::Role::client, none, identities).context;
     REQUIRE(f.tls->back());
     REQUIRE(client);
   }

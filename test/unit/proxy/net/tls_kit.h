@@ -27,16 +27,14 @@ const std::string alice = "spiffe://cluster.local/ns/a/sa/alice", bob = "spiffe:
 /// A mesh of one CA with two workloads; tests change what they need before contexts() is called.
 struct Mesh {
   TestCa ca;
-  std::map<std::string, Secret> secrets;
+  std::map<std::string, std::shared_ptr<Secret>> secrets;
+  mutable TlsIdentities identities;
   TlsParams client, server;
 
   Mesh() {
     put("client", ca.issue({"alice", {alice}, {}, {}}));
     put("server", ca.issue({"bob", {bob}, {"bob.example", "*.wild.example"}, {"10.1.2.3"}}));
-    Secret root;
-    root.name = "ROOTCA";
-    root.trusted_ca = ca.pem();
-    secrets["ROOTCA"] = root;
+    trust("ROOTCA", ca.pem());
     TlsValidation validation;
     validation.ca_secret = "ROOTCA";
     client.certificate_secrets = {"client"};
@@ -49,13 +47,20 @@ struct Mesh {
     secret.name = name;
     secret.certificate_chain = certificate.chain;
     secret.private_key = certificate.key;
-    secrets[name] = secret;
+    secrets[name] = std::make_shared<Secret>(std::move(secret));
+  }
+  void trust(const std::string& name, const std::string& pem) {
+    Secret secret;
+    secret.name = name;
+    secret.trusted_ca = pem;
+    secrets[name] = std::make_shared<Secret>(std::move(secret));
   }
   TlsContext::Made make(const TlsParams& params, TlsContext::Role role) const {
-    return TlsContext::make(params, role, [this](std::string_view name) -> const Secret* {
+    const auto find = [this](std::string_view name) -> std::shared_ptr<const Secret> {
       const auto it = secrets.find(std::string(name));
-      return it == secrets.end() ? nullptr : &it->second;
-    });
+      return it == secrets.end() ? nullptr : it->second;
+    };
+    return TlsContext::make(params, role, find, identities);
   }
   std::shared_ptr<const TlsContext> server_context() const {
     const TlsContext::Made made = make(server, TlsContext::Role::server);

@@ -1,3 +1,4 @@
+#include "proxy/net/tls_state.h"
 #include "test/unit/proxy/net/tls_kit.h"
 
 namespace clew {
@@ -60,7 +61,7 @@ TEST_CASE("tls: XFCC material") {
   const Both both = run.handshake(mesh.client_context().get(), mesh.server_context().get());
   REQUIRE(both.server);
   const CertificateInfo& peer = *both.server.transport->tls()->peer;
-  const std::string& chain = mesh.secrets.at("client").certificate_chain;
+  const std::string& chain = mesh.secrets.at("client")->certificate_chain;
   REQUIRE(peer.pem_urlencoded == percent_encode(chain));
   REQUIRE(peer.chain_urlencoded == percent_encode(chain));
   REQUIRE(peer.pem_urlencoded.rfind("-----BEGIN%20CERTIFICATE-----%0A", 0) == 0);
@@ -170,7 +171,7 @@ TEST_CASE("tls: certificates that no chain leads to, expired, not yet valid, rev
     detail = "certificate is not yet valid";
   }
   SECTION("revoked") {
-    const Secret& server = mesh.secrets["server"];
+    const Secret& server = *mesh.secrets["server"];
     mesh.client.validation->crl = mesh.ca.revoke({{server.certificate_chain, server.private_key}});
     detail = "certificate revoked";
   }
@@ -246,7 +247,7 @@ TEST_CASE("tls: required, but nothing to verify it by: refused") {
 
 TEST_CASE("tls: pins") {
   Mesh mesh;
-  const X509Ptr leaf = std::move(parse_certificates(mesh.secrets["server"].certificate_chain)[0]);
+  const X509Ptr leaf = std::move(parse_certificates(mesh.secrets["server"]->certificate_chain)[0]);
   const std::string wrong(64, 'a');
   Run run;
   SECTION("hash") {
@@ -309,26 +310,26 @@ TEST_CASE("tls: contexts that cannot be made") {
     REQUIRE(mesh.make(mesh.client, Role::client).secret_missing);
   }
   SECTION("CA secret without a CA") {
-    mesh.secrets["ROOTCA"].trusted_ca.clear();
+    mesh.secrets["ROOTCA"]->trusted_ca.clear();
     REQUIRE(mesh.make(mesh.client, Role::client).secret_missing);
   }
   SECTION("key of another certificate") {
-    mesh.secrets["server"].private_key = mesh.secrets["client"].private_key;
+    mesh.secrets["server"]->private_key = mesh.secrets["client"]->private_key;
     const TlsContext::Made made = mesh.make(mesh.server, Role::server);
     REQUIRE_FALSE(made.context);
     REQUIRE_FALSE(made.secret_missing);
     REQUIRE(made.error.find("secret server") != std::string::npos);
   }
   SECTION("broken PEM") {
-    mesh.secrets["server"].certificate_chain.resize(200);
+    mesh.secrets["server"]->certificate_chain.resize(200);
     REQUIRE(mesh.make(mesh.server, Role::server).error == "Failed to load certificate chain from secret server");
   }
   SECTION("no key") {
-    mesh.secrets["server"].private_key = "-----BEGIN PRIVATE KEY-----\n";
+    mesh.secrets["server"]->private_key = "-----BEGIN PRIVATE KEY-----\n";
     REQUIRE(mesh.make(mesh.server, Role::server).error == "Failed to load private key from secret server");
   }
   SECTION("CA bundle that is none") {
-    mesh.secrets["ROOTCA"].trusted_ca = "nothing";
+    mesh.secrets["ROOTCA"]->trusted_ca = "nothing";
     REQUIRE(mesh.make(mesh.client, Role::client).error == "Failed to load trusted CA certificates from secret ROOTCA");
   }
   SECTION("two certificates of one type") {
@@ -387,7 +388,7 @@ TEST_CASE("tls: Istio's cipher suites, RSA beside ECDSA") {
     REQUIRE(both.server);
     REQUIRE(both.server.transport->tls()->cipher == "ECDHE-ECDSA-AES256-GCM-SHA384");
     REQUIRE(both.server.transport->tls()->local->sha256 ==
-            to_hex(certificate_sha256(parse_certificates(mesh.secrets["server"].certificate_chain)[0].get())));
+            to_hex(certificate_sha256(parse_certificates(mesh.secrets["server"]->certificate_chain)[0].get())));
   }
   SECTION("RSA for those who want it") {
     mesh.client.cipher_suites = {"ECDHE-RSA-AES128-GCM-SHA256"};
@@ -396,7 +397,7 @@ TEST_CASE("tls: Istio's cipher suites, RSA beside ECDSA") {
     REQUIRE(both.server);
     REQUIRE(both.server.transport->tls()->cipher == "ECDHE-RSA-AES128-GCM-SHA256");
     REQUIRE(both.server.transport->tls()->local->sha256 ==
-            to_hex(certificate_sha256(parse_certificates(mesh.secrets["server-rsa"].certificate_chain)[0].get())));
+            to_hex(certificate_sha256(parse_certificates(mesh.secrets["server-rsa"]->certificate_chain)[0].get())));
   }
 }
 
@@ -429,6 +430,59 @@ TEST_CASE("tls: sessions are resumed, at most as many as configured, and never a
     mesh.client.max_session_keys = 0;
     const auto none = mesh.client_context();
     for (int i = 0; i < 2; ++i) REQUIRE_FALSE(run.handshake(none.get(), server.get()).client.transport->tls()->resumed);
+  }
+}
+
+TEST_CASE("tls: client contexts share what they agree in, and no session") {
+  Mesh mesh;
+  const auto server = mesh.server_context();
+  const auto first = mesh.client_context();
+  const auto identity = [](const auto& context) { return context->state()->identity.get(); };
+  SECTION("names are a context's own") {
+    mesh.client.sni = "bob.example";
+    mesh.client.alpn = {"istio"};
+    mesh.client.validation->subject_alt_names = {exact(alice)};  // the server is bob
+    const auto second = mesh.client_context();
+    REQUIRE(identity(second) == identity(first));
+    Run run;
+    Both both = run.handshake(first.get(), server.get());
+    REQUIRE(both.client);
+    REQUIRE(run.t.run(write_text(*both.server.transport, "x")).has_value());
+    Buffer bytes;
+    (void)both.client.transport->try_read(bytes, 10);                                           // the ticket
+    REQUIRE(run.handshake(second.get(), server.get()).client.error == Errc::tls_san_mismatch);  // not resumed
+    REQUIRE(run.handshake(first.get(), server.get()).client.transport->tls()->resumed);
+  }
+  SECTION("a rotated certificate is another identity") {
+    mesh.put("client", mesh.ca.issue({"alice", {alice}, {}, {}}));
+    REQUIRE(identity(mesh.client_context()) != identity(first));
+  }
+  SECTION("so is other trust") {
+    const TestCa other;
+    mesh.trust("ROOTCA", other.pem());
+    const auto second = mesh.client_context();
+    REQUIRE(identity(second) != identity(first));
+    Run run;
+    REQUIRE(run.handshake(second.get(), server.get()).client.error == Errc::tls_certificate_rejected);
+  }
+  SECTION("a list of revoked certificates, parameters, and how the peer is verified") {
+    mesh.client.min_version = TlsParams::Version::v1_3;
+    REQUIRE(identity(mesh.client_context()) != identity(first));
+    mesh.client.min_version = TlsParams::Version::automatic;
+    mesh.client.ecdh_curves = {"P-256"};
+    REQUIRE(identity(mesh.client_context()) != identity(first));
+    mesh.client.ecdh_curves.clear();
+    mesh.client.max_session_keys = 0;
+    REQUIRE(identity(mesh.client_context()) != identity(first));
+    mesh.client.max_session_keys = 1;
+    mesh.client.validation->accept_untrusted = true;
+    mesh.client.validation->ca_secret.clear();
+    REQUIRE(identity(mesh.client_context()) != identity(first));
+    mesh.client.validation.reset();
+    REQUIRE(identity(mesh.client_context()) != identity(first));
+  }
+  SECTION("servers share nothing: a ticket is good wherever its key is") {
+    REQUIRE(identity(mesh.server_context()) != identity(server));
   }
 }
 
