@@ -61,6 +61,15 @@ std::string Regex::replace_all(std::string_view text, std::string_view substitut
 
 std::string_view Regex::pattern() const { return program_->pattern(); }
 
+std::string Regex::required_prefix() const {
+  constexpr int max_length = 128;
+  std::string least, greatest;
+  if (!program_->PossibleMatchRange(&least, &greatest, max_length)) return {};
+  // What lies between two texts begins as they both do.
+  const auto [end, other] = std::mismatch(least.begin(), least.end(), greatest.begin(), greatest.end());
+  return {least.begin(), end};
+}
+
 bool StringMatcher::matches(std::string_view value) const {
   switch (kind) {
     case Kind::exact: return equal(value, text, ignore_case);

@@ -27,6 +27,8 @@ class Regex {
   /// Replaces every match (Envoy's regex_rewrite), \1 refers to groups.
   std::string replace_all(std::string_view text, std::string_view substitution) const;
   std::string_view pattern() const;
+  /// Every text that matches in full begins with this; it may be empty.
+  std::string required_prefix() const;
 
  private:
   explicit Regex(std::shared_ptr<const re2::RE2> program) : program_(std::move(program)) {}

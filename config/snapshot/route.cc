@@ -8,6 +8,8 @@ namespace clew {
 
 namespace {
 
+constexpr std::size_t routes_worth_an_index = 8;
+
 using Wildcards = std::vector<std::pair<std::size_t, StringMap<std::uint32_t>>>;
 
 StringMap<std::uint32_t>& of_length(Wildcards& wildcards, std::size_t length) {
@@ -78,6 +80,8 @@ std::optional<std::string> RouteTable::finish() {
       if (!fresh) return domain;
     }
   }
+  for (VirtualHost& host : hosts)
+    host.index = host.routes.size() < routes_worth_an_index ? nullptr : std::make_shared<RouteIndex>(host.routes);
   const auto longest_first = [](const auto& a, const auto& b) { return a.first > b.first; };
   std::sort(suffix_.begin(), suffix_.end(), longest_first);
   std::sort(prefix_.begin(), prefix_.end(), longest_first);

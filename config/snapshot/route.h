@@ -3,6 +3,7 @@
 
 #include "config/snapshot/format.h"
 #include "config/snapshot/matcher.h"
+#include "config/snapshot/route_index.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/strings.h"
 
@@ -164,6 +165,7 @@ struct VirtualHost {
   std::string name;
   std::vector<std::string> domains;
   std::vector<Route> routes;  // first match wins
+  std::shared_ptr<const RouteIndex> index;  // of many routes; null: each is tried. RouteTable::finish() makes it
   HeaderMutations header_mutations;
   bool include_request_attempt_count = false;
   enum class RequireTls : std::uint8_t { none, external_only, all } require_tls = RequireTls::none;
@@ -171,7 +173,7 @@ struct VirtualHost {
   StringMap<std::shared_ptr<const FilterRouteConfig>> filter_config;
 };
 
-/// A RouteConfiguration with its host index, built once by finish().
+/// A RouteConfiguration with its indices, built once by finish().
 struct RouteTable {
   std::string name;
   std::vector<VirtualHost> hosts;
@@ -179,7 +181,7 @@ struct RouteTable {
   bool ignore_port_in_host = false;
   StringMap<std::shared_ptr<const FilterRouteConfig>> filter_config;
 
-  /// Builds the index below. Returns the first domain that appears twice, or nothing.
+  /// Builds the index below and those of the hosts. Returns the first domain that appears twice, or nothing.
   std::optional<std::string> finish();
   /// Envoy's order: exact, longest suffix wildcard «*.x», longest prefix wildcard «x.*», «*»; case-insensitive.
   /// authority as received. Null: no host.

@@ -63,6 +63,17 @@ std::string redirect_path(const RedirectAction& action, const PathMatch& match, 
   return action.prefix_rewrite + std::string(plain.substr(matched)).append(query);
 }
 
+const Route* first_match(const VirtualHost& host, const RequestHead& request) {
+  const auto holds = [&](std::uint32_t index) { return matches(host.routes[index], request); };
+  if (host.index) {
+    const std::uint32_t found = host.index->first(path_only(request.path), holds);
+    return found == RouteIndex::none ? nullptr : &host.routes[found];
+  }
+  for (std::uint32_t i = 0; i < host.routes.size(); ++i)
+    if (holds(i)) return &host.routes[i];
+  return nullptr;
+}
+
 }  // namespace
 
 std::string_view path_only(std::string_view path) {
@@ -109,12 +120,9 @@ RouteMatch match_route(const RouteTable& table, const RequestHead& request, std:
   RouteMatch found;
   found.host = table.find_host(request.authority);
   if (!found.host) return found;
-  for (const Route& route : found.host->routes) {
-    if (!matches(route, request)) continue;
-    found.route = &route;
-    if (const auto* forward = std::get_if<ForwardAction>(&route.action)) found.cluster = draw(*forward, random);
-    break;
-  }
+  found.route = first_match(*found.host, request);
+  if (!found.route) return found;
+  if (const auto* forward = std::get_if<ForwardAction>(&found.route->action)) found.cluster = draw(*forward, random);
   return found;
 }
 

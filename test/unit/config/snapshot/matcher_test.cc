@@ -120,3 +120,13 @@ TEST_CASE("ranges take whole numbers only") {
     CHECK(in(text, true));
   }
 }
+
+TEST_CASE("what every match of an expression begins with") {
+  const auto prefix = [](const char* pattern) { return Regex::compile(pattern)->required_prefix(); };
+  CHECK(prefix("/service-7/[a-z]+") == "/service-7/");
+  CHECK(prefix("/a/(b|bc)/.*") == "/a/b");
+  CHECK(prefix("/a|/b") == "/");
+  CHECK(prefix("/ab?") == "/a");
+  for (const char* pattern : {"", ".*", ".*/a", "(?:/a)?", "[^/]"}) CHECK(prefix(pattern).empty());
+  CHECK(prefix("(?i)/Ab").size() <= 1);
+}

@@ -2,6 +2,10 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <array>
+#include <random>
+
 using namespace clew;
 
 namespace {
@@ -173,4 +177,44 @@ TEST_CASE("hosts that want TLS") {
   CHECK(require_tls(host, asked.head, false)->status == 301);
   asked.head.headers.set("x-forwarded-proto", "https");
   CHECK(!require_tls(host, asked.head, false));
+}
+
+TEST_CASE("many routes: the index finds what trying each finds") {
+  using Kind = PathMatch::Kind;
+  std::mt19937 random(7);
+  const auto below = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(random); };
+  const auto text = [&](std::initializer_list<const char*> pieces, std::size_t most) {
+    std::string out;
+    for (std::size_t n = below(most + 1); n > 0; --n) out += pieces.begin()[below(pieces.size())];
+    return out;
+  };
+  for (int round = 0; round < 300; ++round) {
+    RouteTable table;
+    VirtualHost& host = table.hosts.emplace_back();
+    host.domains = {"*"};
+    for (int i = 0; i < 40; ++i) {
+      const Kind kind =
+          std::array{Kind::prefix, Kind::exact, Kind::separated_prefix, Kind::regex, Kind::connect}[below(5)];
+      const std::string path =
+          kind == Kind::regex
+              ? text({"/", "a", "b", "ab", ".", ".*", "[ab]", "(a|ab)", "b?", "a+", "^", "$", "(?i)", "\\/", "(/a|/b)"},
+                     5)
+              : "/" + text({"/", "a", "b", "ab", "A"}, 4);
+      Route& made = host.routes.emplace_back(route(kind, path, below(4) != 0));
+      if (kind == Kind::regex && !made.path.regex)
+        host.routes.pop_back();
+      else if (below(5) == 0)
+        made.headers.push_back(exact(":method", below(2) ? "GET" : "POST"));
+    }
+    REQUIRE(!table.finish());
+    REQUIRE(host.index);
+    for (int i = 0; i < 40; ++i) {
+      const std::string path = (below(8) ? "/" : "") + text({"/", "a", "b", "ab", "A", "?", "#", "\xff"}, 6);
+      Asked asked(path, std::array{"GET", "POST", "CONNECT"}[below(3)]);
+      const auto plain = std::find_if(host.routes.begin(), host.routes.end(),
+                                      [&](const Route& one) { return matches(one, asked.head); });
+      INFO(path);
+      REQUIRE(match_route(table, asked.head, 0).route == (plain == host.routes.end() ? nullptr : &*plain));
+    }
+  }
 }
