@@ -35,11 +35,14 @@ struct Endpoint {
   std::string workload;
 };
 
+/// Shared between versions of an assignment; the same pointer means nothing changed.
+using EndpointPtr = std::shared_ptr<const Endpoint>;
+
 struct LocalityEndpoints {
   Locality locality;
   std::uint32_t weight = 0;    // 0: not set
   std::uint32_t priority = 0;  // 0 is the highest
-  std::vector<Endpoint> endpoints;
+  std::vector<EndpointPtr> endpoints;
 };
 
 /// What EDS, or a cluster's own load_assignment, says of one cluster. Shared; the same pointer means nothing changed.

@@ -37,6 +37,7 @@ struct HeaderMutations {
   std::vector<HeaderToAdd> request_add, response_add;
   std::vector<std::string> request_remove, response_remove;  // lower case
 };
+using HeaderMutationsPtr = std::shared_ptr<const HeaderMutations>;  // null: none
 
 /// Bits of RetryPolicy::on.
 struct RetryOn {
@@ -99,7 +100,7 @@ struct HashPolicy {
 struct WeightedCluster {
   std::string cluster;
   std::uint32_t weight = 0;
-  HeaderMutations headers;
+  HeaderMutationsPtr headers;
   std::string host_rewrite;
 };
 
@@ -117,7 +118,7 @@ struct ForwardAction {
   std::optional<Duration> idle_timeout;
   std::optional<Duration> max_stream_duration;
   std::optional<Duration> grpc_timeout_max;  // set: honour grpc-timeout; 0: uncapped
-  std::optional<RetryPolicy> retry;
+  std::shared_ptr<const RetryPolicy> retry;
   std::string prefix_rewrite;
   std::optional<Regex> regex_rewrite;
   std::string regex_substitution;
@@ -154,7 +155,7 @@ struct Route {
   std::vector<HeaderMatcher> headers;
   std::vector<QueryParameterMatcher> query;
   std::variant<ForwardAction, RedirectAction, DirectResponse> action;
-  HeaderMutations header_mutations;
+  HeaderMutationsPtr header_mutations;
   std::string decorator_operation;
   std::string istio_config;  // metadata.filter_metadata.istio.config: the object it came from
   /// By filter name; only filters that clew knows.
@@ -164,12 +165,12 @@ struct Route {
 struct VirtualHost {
   std::string name;
   std::vector<std::string> domains;
-  std::vector<Route> routes;  // first match wins
+  std::vector<Route> routes;                // first match wins
   std::shared_ptr<const RouteIndex> index;  // of many routes; null: each is tried. RouteTable::finish() makes it
-  HeaderMutations header_mutations;
+  HeaderMutationsPtr header_mutations;
   bool include_request_attempt_count = false;
   enum class RequireTls : std::uint8_t { none, external_only, all } require_tls = RequireTls::none;
-  std::optional<RetryPolicy> retry;
+  std::shared_ptr<const RetryPolicy> retry;
   StringMap<std::shared_ptr<const FilterRouteConfig>> filter_config;
 };
 
@@ -177,7 +178,7 @@ struct VirtualHost {
 struct RouteTable {
   std::string name;
   std::vector<VirtualHost> hosts;
-  HeaderMutations header_mutations;
+  HeaderMutationsPtr header_mutations;
   bool ignore_port_in_host = false;
   StringMap<std::shared_ptr<const FilterRouteConfig>> filter_config;
 

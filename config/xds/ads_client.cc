@@ -6,6 +6,10 @@
 
 #include "envoy/service/discovery/v3/discovery.pb.h"
 
+#include <google/protobuf/arena.h>
+
+#include <malloc.h>
+
 #include <algorithm>
 
 namespace clew {
@@ -18,6 +22,8 @@ namespace {
 constexpr std::string_view ads_path = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 // What istiod logs of a NACK, and what a person reads there; the rest is in our own log.
 constexpr std::size_t max_error_detail = 8 * 1024;
+// One that leaves large holes in the heap. They are given back at once: nothing as large may come for days.
+constexpr std::size_t large_message = 1024 * 1024;
 
 }  // namespace
 
@@ -107,7 +113,10 @@ Task<void> AdsClient::serve_stream() {
       handler_.on_connected(true);
     }
     backoff_.reset();
+    const bool large = message->size() >= large_message;
     receive(*message);
+    message = std::string();
+    if (large) ::malloc_trim(0);
   }
   const GrpcStatus status = stream_->status();
   if (!stopped_) {
@@ -124,7 +133,8 @@ Task<void> AdsClient::serve_stream() {
 }
 
 void AdsClient::receive(const std::string& bytes) {
-  DeltaDiscoveryResponse response;
+  google::protobuf::Arena arena;
+  auto& response = *google::protobuf::Arena::CreateMessage<DeltaDiscoveryResponse>(&arena);
   if (!response.ParseFromString(bytes)) {
     CLEW_LOG(config, error, "ADS sent {} bytes that are no DeltaDiscoveryResponse; the stream is started again",
              bytes.size());

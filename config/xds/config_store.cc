@@ -10,18 +10,30 @@
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 
+#include <google/protobuf/arena.h>
+
 #include <algorithm>
+#include <utility>
 
 namespace clew {
 
 namespace {
 
+/// A message that goes as a whole: its hundred parts are not allocated one by one.
 template <class Message>
-Decoded<Message> parse(const std::string& bytes) {
-  Message message;
-  if (!message.ParseFromString(bytes)) return DecodeError{"the bytes are no " + std::string(message.GetTypeName())};
-  return message;
-}
+class Parsed {
+ public:
+  explicit Parsed(const std::string& bytes)
+      : message_(google::protobuf::Arena::CreateMessage<Message>(&arena_)), good_(message_->ParseFromString(bytes)) {}
+  explicit operator bool() const { return good_; }
+  const Message& operator*() const { return *message_; }
+  std::string problem() const { return "the bytes are no " + std::string(message_->GetTypeName()); }
+
+ private:
+  google::protobuf::Arena arena_;
+  Message* message_;
+  bool good_;
+};
 
 bool resolves_by_dns(const Cluster& cluster) {
   return cluster.type == Cluster::Type::strict_dns || cluster.type == Cluster::Type::logical_dns;
@@ -60,10 +72,10 @@ std::string ConfigStore::accept(StringMap<Record<T>>& records, const std::string
     record.error.reset();
     return {};
   }
-  Accepted<T> accepted{bytes, version, clock_.wall(), nullptr, {}};
-  std::string problem = decode(accepted, record);
+  auto accepted = std::make_unique<Accepted<T>>(Accepted<T>{bytes, version, clock_.wall(), nullptr});
+  std::string problem = decode(*accepted, record);
   if (!problem.empty()) {
-    record.error = Refused{bytes, version, problem, clock_.wall()};
+    record.error = std::make_unique<Refused>(Refused{bytes, version, problem, clock_.wall()});
     return problem;
   }
   record.error.reset();
@@ -80,14 +92,13 @@ std::string ConfigStore::accept_resource(std::string_view type_url, const std::s
     if (static_clusters_.contains(name))
       return "cluster " + name + ": the bootstrap's cluster of this name cannot be replaced";
     std::string problem = accept(clusters_, name, bytes, version, [&](Accepted<Cluster>& into, const Record<Cluster>&) {
-      auto message = parse<envoy::config::cluster::v3::Cluster>(bytes);
-      if (!message) return message.error().message;
+      const Parsed<envoy::config::cluster::v3::Cluster> message(bytes);
+      if (!message) return message.problem();
       DecodeContext context{filters_, tls_};
       auto decoded = decode_cluster(*message, context);
       if (!decoded) return decoded.error().message;
       into.value = std::move(*decoded);
-      into.secrets = std::move(context.secrets);
-      into.eds_timeout = context.eds_timeout;
+      into.needs = share(std::move(context.needs));
       return std::string();
     });
     if (problem.empty() && clusters_[name].warming) warming_clusters_.insert(name);
@@ -99,14 +110,13 @@ std::string ConfigStore::accept_resource(std::string_view type_url, const std::s
       return "listener " + name + ": the bootstrap's listener of this name cannot be replaced";
     std::string problem =
         accept(listeners_, name, bytes, version, [&](Accepted<Listener>& into, const Record<Listener>& record) {
-          auto message = parse<envoy::config::listener::v3::Listener>(bytes);
-          if (!message) return message.error().message;
+          const Parsed<envoy::config::listener::v3::Listener> message(bytes);
+          if (!message) return message.problem();
           DecodeContext context{filters_, tls_};
           auto decoded = decode_listener(*message, context, record.active ? record.active->value.get() : nullptr);
           if (!decoded) return decoded.error().message;
           into.value = std::move(*decoded);
-          into.secrets = std::move(context.secrets);
-          into.rds_names = std::move(context.rds_names);
+          into.needs = share(std::move(context.needs));
           return open_logs(*into.value);
         });
     if (problem.empty() && listeners_[name].warming) warming_listeners_.insert(name);
@@ -116,8 +126,8 @@ std::string ConfigStore::accept_resource(std::string_view type_url, const std::s
   if (type_url == type_url::route) {
     std::string problem =
         accept(routes_, name, bytes, version, [&](Accepted<RouteTable>& into, const Record<RouteTable>&) {
-          auto message = parse<envoy::config::route::v3::RouteConfiguration>(bytes);
-          if (!message) return message.error().message;
+          const Parsed<envoy::config::route::v3::RouteConfiguration> message(bytes);
+          if (!message) return message.problem();
           DecodeContext context{filters_, tls_};
           auto decoded = decode_route_table(*message, context);
           if (!decoded) return decoded.error().message;
@@ -127,18 +137,16 @@ std::string ConfigStore::accept_resource(std::string_view type_url, const std::s
     Record<RouteTable>& record = routes_[name];
     if (record.warming) {  // routes wait for nothing
       record.active = std::move(record.warming);
-      record.warming.reset();
       changed_routes_.insert(name);
       if (const auto rds = stats_.rds.find(name); rds != stats_.rds.end()) rds->second.reloaded(clock_.wall());
     }
     return problem;
   }
   if (type_url == type_url::endpoints) {
-    std::string problem =
-        accept(endpoints_, name, bytes, version, [&](Accepted<LoadAssignment>& into, const Record<LoadAssignment>&) {
-          auto message = parse<envoy::config::endpoint::v3::ClusterLoadAssignment>(bytes);
-          if (!message) return message.error().message;
-          auto decoded = decode_endpoints(*message);
+    std::string problem = accept(
+        endpoints_, name, bytes, version, [&](Accepted<LoadAssignment>& into, const Record<LoadAssignment>& old) {
+          auto decoded = old.active ? decode_endpoints(bytes, old.active->bytes, old.active->value.get())
+                                    : decode_endpoints(bytes, {}, nullptr);
           if (!decoded) return decoded.error().message;
           into.value = std::move(*decoded);
           return std::string();
@@ -146,13 +154,22 @@ std::string ConfigStore::accept_resource(std::string_view type_url, const std::s
     Record<LoadAssignment>& record = endpoints_[name];
     if (record.warming) {
       record.active = std::move(record.warming);
-      record.warming.reset();
-      if (const auto it = clusters_by_eds_name_.find(name); it != clusters_by_eds_name_.end())
-        for (const auto& cluster : it->second) changed_clusters_.insert(cluster);
+      endpoints_changed(name);
     }
     return problem;
   }
   return std::string(type_url) + " is not a type that was asked for";
+}
+
+std::shared_ptr<const Needs> ConfigStore::share(Needs needs) {
+  if (!last_needs_ || *last_needs_ != needs) last_needs_ = std::make_shared<const Needs>(std::move(needs));
+  return last_needs_;
+}
+
+void ConfigStore::endpoints_changed(const std::string& name) {
+  if (clusters_.contains(name)) changed_clusters_.insert(name);
+  if (const auto it = clusters_by_eds_name_.find(name); it != clusters_by_eds_name_.end())
+    changed_clusters_.insert(it->second.begin(), it->second.end());
 }
 
 /// A listener whose log cannot be written is refused rather than served without.
@@ -186,9 +203,9 @@ void ConfigStore::remove_resource(std::string_view type_url, const std::string& 
     references_changed_ = true;
     stats_.listener_removed.add();
   } else if (type_url == type_url::endpoints && !(endpoints_.contains(name) && endpoints_[name].active)) {
-    endpoints_[name].active = Accepted<LoadAssignment>{{}, {}, clock_.wall(), std::make_shared<LoadAssignment>(), {}};
-    if (const auto it = clusters_by_eds_name_.find(name); it != clusters_by_eds_name_.end())
-      for (const auto& cluster : it->second) changed_clusters_.insert(cluster);
+    endpoints_[name].active = std::make_unique<Accepted<LoadAssignment>>(
+        Accepted<LoadAssignment>{{}, {}, clock_.wall(), std::make_shared<LoadAssignment>()});
+    endpoints_changed(name);
   } else if (type_url == type_url::secret) {
     // Missing for now: what has a context keeps it, what has none goes live and refuses handshakes.
     expired_secrets_.insert(name);
@@ -260,9 +277,9 @@ void ConfigStore::on_connected(bool connected) {
 
 std::string ConfigStore::on_secret(const google::protobuf::Any& resource, const std::string& version) {
   if (resource.type_url() != type_url::secret) return "a " + resource.type_url() + " came where a Secret was asked for";
-  auto message = parse<envoy::extensions::transport_sockets::tls::v3::Secret>(resource.value());
-  if (!message) return message.error().message;
-  const std::string& name = message->name();
+  const Parsed<envoy::extensions::transport_sockets::tls::v3::Secret> message(resource.value());
+  if (!message) return message.problem();
+  const std::string& name = (*message).name();
   std::string problem =
       accept(secrets_, name, resource.value(), version, [&](Accepted<Secret>& into, const Record<Secret>&) {
         auto decoded = decode_secret(*message);
@@ -274,10 +291,9 @@ std::string ConfigStore::on_secret(const google::protobuf::Any& resource, const 
   if (record.warming) {
     auto old = std::move(record.active);
     record.active = std::move(record.warming);
-    record.warming.reset();
     problem = tls_.on_secret(name);
     if (!problem.empty()) {  // a key that does not fit its certificate, say: the last good one stays
-      record.error = Refused{resource.value(), version, problem, clock_.wall()};
+      record.error = std::make_unique<Refused>(Refused{resource.value(), version, problem, clock_.wall()});
       record.active = std::move(old);
     }
   }
@@ -300,7 +316,8 @@ void ConfigStore::on_fetch_timeout(std::string_view type_url, const std::string&
     if (const auto rds = stats_.rds.find(name); rds != stats_.rds.end()) rds->second.timed_out();
     auto empty = std::make_shared<RouteTable>();
     empty->name = name;
-    routes_[name].active = Accepted<RouteTable>{{}, {}, clock_.wall(), std::move(empty), {}};
+    routes_[name].active =
+        std::make_unique<Accepted<RouteTable>>(Accepted<RouteTable>{{}, {}, clock_.wall(), std::move(empty)});
     changed_routes_.insert(name);
   } else {
     remove_resource(type_url, name);
@@ -320,9 +337,8 @@ std::string ConfigStore::add_static_cluster(const envoy::config::cluster::v3::Cl
   auto decoded = decode_cluster(message, context);
   if (!decoded) return decoded.error().message;
   if (!static_clusters_.insert(message.name()).second) return "cluster " + message.name() + " appears twice";
-  clusters_[message.name()].warming =
-      Accepted<Cluster>{message.SerializeAsString(), {}, clock_.wall(),      std::move(*decoded),
-                        std::move(context.secrets),  {}, context.eds_timeout};
+  clusters_[message.name()].warming = std::make_unique<Accepted<Cluster>>(Accepted<Cluster>{
+      message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), share(std::move(context.needs))});
   warming_clusters_.insert(message.name());
   return {};
 }
@@ -335,9 +351,8 @@ std::string ConfigStore::add_static_listener(const envoy::config::listener::v3::
   if (std::string problem = open_logs(**decoded); !problem.empty()) return problem;
   const std::string name = (*decoded)->name;
   if (!static_listeners_.insert(name).second) return "listener " + name + " appears twice";
-  listeners_[name].warming = Accepted<Listener>{
-      message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), std::move(context.secrets),
-      std::move(context.rds_names)};
+  listeners_[name].warming = std::make_unique<Accepted<Listener>>(Accepted<Listener>{
+      message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), share(std::move(context.needs))});
   warming_listeners_.insert(name);
   return {};
 }
@@ -345,8 +360,8 @@ std::string ConfigStore::add_static_listener(const envoy::config::listener::v3::
 std::string ConfigStore::add_static_secret(const envoy::extensions::transport_sockets::tls::v3::Secret& message) {
   auto decoded = decode_secret(message);
   if (!decoded) return decoded.error().message;
-  secrets_[message.name()].active =
-      Accepted<Secret>{message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded), {}};
+  secrets_[message.name()].active = std::make_unique<Accepted<Secret>>(
+      Accepted<Secret>{message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded)});
   return {};
 }
 
@@ -388,15 +403,16 @@ std::shared_ptr<const LoadAssignment> ConfigStore::endpoints_of(const Cluster& c
 
 bool ConfigStore::warm(const Accepted<Cluster>& cluster) const {
   const bool needs_endpoints = cluster.value->type == Cluster::Type::eds || resolves_by_dns(*cluster.value);
-  return secrets_arrived(cluster.secrets) && (!needs_endpoints || endpoints_of(*cluster.value));
+  return secrets_arrived(cluster.needs->secrets) && (!needs_endpoints || endpoints_of(*cluster.value));
 }
 
 bool ConfigStore::warm(const Accepted<Listener>& listener) const {
-  const bool routes = std::all_of(listener.rds_names.begin(), listener.rds_names.end(), [&](const auto& wanted) {
-    const auto it = routes_.find(wanted.first);
-    return it != routes_.end() && it->second.active;
-  });
-  return routes && secrets_arrived(listener.secrets);
+  const bool routes =
+      std::all_of(listener.needs->rds_names.begin(), listener.needs->rds_names.end(), [&](const auto& wanted) {
+        const auto it = routes_.find(wanted.first);
+        return it != routes_.end() && it->second.active;
+      });
+  return routes && secrets_arrived(listener.needs->secrets);
 }
 
 void ConfigStore::activate_clusters() {
@@ -405,7 +421,6 @@ void ConfigStore::activate_clusters() {
     if (!warm(*record.warming)) return false;
     (record.active ? stats_.cluster_modified : stats_.cluster_added).add();
     record.active = std::move(record.warming);
-    record.warming.reset();
     changed_clusters_.insert(name);
     return true;
   });
@@ -419,7 +434,6 @@ void ConfigStore::activate_listeners() {
     if (!(clusters_ready_ || static_listeners_.contains(name)) || !warm(*record.warming)) return false;
     (record.active ? stats_.listener_modified : stats_.listener_added).add();
     record.active = std::move(record.warming);
-    record.warming.reset();
     changed_listeners_.insert(name);
     return true;
   });
@@ -431,25 +445,27 @@ void ConfigStore::update_wants() {
   references_changed_ = false;
   FetchTimeouts eds, rds;
   std::set<SecretReference> secrets;
+  const Needs* last = nullptr;  // most clusters share theirs
+  const auto want_secrets = [&](const Needs& needs) {
+    if (std::exchange(last, &needs) != &needs) secrets.insert(needs.secrets.begin(), needs.secrets.end());
+  };
   std::vector<std::shared_ptr<const Cluster>> dns;
   clusters_by_eds_name_.clear();
   for (const auto& [name, record] : clusters_) {
-    for (const auto* accepted :
-         {record.active ? &*record.active : nullptr, record.warming ? &*record.warming : nullptr}) {
+    for (const auto* accepted : {record.active.get(), record.warming.get()}) {
       if (!accepted) continue;
-      secrets.insert(accepted->secrets.begin(), accepted->secrets.end());
+      want_secrets(*accepted->needs);
       if (accepted->value->type != Cluster::Type::eds) continue;
-      eds.insert_or_assign(eds_name(*accepted->value), accepted->eds_timeout);
-      clusters_by_eds_name_[eds_name(*accepted->value)].insert(name);
+      eds.insert_or_assign(eds_name(*accepted->value), accepted->needs->eds_timeout);
+      if (eds_name(*accepted->value) != name) clusters_by_eds_name_[eds_name(*accepted->value)].insert(name);
     }
     if (const auto* newest = record.newest(); newest && resolves_by_dns(*newest->value)) dns.push_back(newest->value);
   }
   for (const auto& [name, record] : listeners_) {
-    for (const auto* accepted :
-         {record.active ? &*record.active : nullptr, record.warming ? &*record.warming : nullptr}) {
+    for (const auto* accepted : {record.active.get(), record.warming.get()}) {
       if (!accepted) continue;
-      secrets.insert(accepted->secrets.begin(), accepted->secrets.end());
-      rds.insert(accepted->rds_names.begin(), accepted->rds_names.end());
+      want_secrets(*accepted->needs);
+      rds.insert(accepted->needs->rds_names.begin(), accepted->needs->rds_names.end());
     }
   }
   std::erase_if(endpoints_, [&](const auto& entry) { return !eds.contains(entry.first); });

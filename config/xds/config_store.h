@@ -75,6 +75,8 @@ class ConfigStore final : public AdsHandler {
   std::string accept_resource(std::string_view type_url, const std::string& name, const google::protobuf::Any& resource,
                               const std::string& version);
   void remove_resource(std::string_view type_url, const std::string& name);
+  std::shared_ptr<const Needs> share(Needs needs);
+  void endpoints_changed(const std::string& name);
   std::string open_logs(const Listener& listener) const;
   std::shared_ptr<const Secret> find_secret(std::string_view name) const;
   bool secrets_arrived(const std::set<SecretReference>& secrets) const;
@@ -104,8 +106,9 @@ class ConfigStore final : public AdsHandler {
   std::set<std::string> static_clusters_, static_listeners_;
   std::set<std::string, std::less<>> expired_secrets_;
   std::set<SecretReference> wanted_secrets_;
+  std::shared_ptr<const Needs> last_needs_;
   std::set<std::string> warming_clusters_, warming_listeners_;
-  StringMap<std::set<std::string>> clusters_by_eds_name_;
+  StringMap<std::set<std::string>> clusters_by_eds_name_;  // where that is not the cluster's own, as it mostly is
   bool references_changed_ = false;  // clusters or listeners came or went: what they refer to is to be looked at again
   bool got_clusters_ = false, got_listeners_ = false, clusters_ready_ = false;
   std::optional<TimePoint> initialized_at_;

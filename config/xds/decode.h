@@ -9,8 +9,8 @@
 
 #include <boost/system/result.hpp>
 
-#include <memory>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -65,22 +65,34 @@ class TlsInterner {
   virtual std::shared_ptr<const TlsParams> intern(Side side, const std::string& key, TlsParams params) = 0;
 };
 
+/// What must be there before a resource is warm.
+struct Needs {
+  std::set<SecretReference> secrets;
+  FetchTimeouts rds_names;
+  Duration eds_timeout{0};  // of a cluster of type EDS
+  friend bool operator==(const Needs&, const Needs&) = default;
+};
+
 /// What decoding needs, and what it finds out on the way. One for each resource.
 struct DecodeContext {
   const FilterRegistry& filters;
   TlsInterner& tls;
   bool added_via_api = true;  // false for the bootstrap's static resources
 
-  // found: what must be there before the resource is warm
-  std::set<SecretReference> secrets{};
-  FetchTimeouts rds_names{};
-  Duration eds_timeout{0};  // of a cluster of type EDS
+  Needs needs{};  // found
+  /// The last retry policy and its bytes: istiod sends the same with every route.
+  std::shared_ptr<const RetryPolicy> retry{};
+  std::string retry_bytes{};
 };
 
 Decoded<std::shared_ptr<const Cluster>> decode_cluster(const envoy::config::cluster::v3::Cluster& message,
                                                        DecodeContext& context);
 Decoded<std::shared_ptr<const LoadAssignment>> decode_endpoints(
     const envoy::config::endpoint::v3::ClusterLoadAssignment& message);
+/// The same of a serialized ClusterLoadAssignment; endpoints whose bytes were there in old_bytes, which made `old` (or
+/// null), are shared with it.
+Decoded<std::shared_ptr<const LoadAssignment>> decode_endpoints(const std::string& bytes, const std::string& old_bytes,
+                                                                const LoadAssignment* old);
 /// previous: the listener being replaced, or null; its chains whose bytes are equal are shared.
 Decoded<std::shared_ptr<const Listener>> decode_listener(const envoy::config::listener::v3::Listener& message,
                                                          DecodeContext& context, const Listener* previous);

@@ -255,7 +255,7 @@ void decode_endpoints_of(const Message& message, DecodeContext& context, Scope& 
     out.eds_service_name = message.eds_cluster_config().service_name();
     const Scope::Field config(scope, "eds_config");
     require_ads(message.eds_cluster_config().eds_config(), scope);
-    context.eds_timeout = decode_fetch_timeout(message.eds_cluster_config().eds_config(), scope);
+    context.needs.eds_timeout = decode_fetch_timeout(message.eds_cluster_config().eds_config(), scope);
     if (message.has_load_assignment()) scope.fail("endpoints of an EDS cluster come by EDS, not in load_assignment");
     return;
   }

@@ -2,11 +2,13 @@
 
 #include "config/xds/decode.h"
 #include "config/xds/decode_common.h"
+#include "config/xds/endpoint_diff.h"
 #include "config/xds/field_table.h"
 
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/arena.h>
 
 namespace clew {
 
@@ -76,7 +78,7 @@ LocalityEndpoints decode_locality(const endpoint::LocalityLbEndpoints& message, 
   out.endpoints.reserve(static_cast<std::size_t>(message.lb_endpoints_size()));
   for (int i = 0; i < message.lb_endpoints_size(); ++i) {
     const Scope::Field in(scope, "lb_endpoints", static_cast<std::size_t>(i));
-    out.endpoints.push_back(decode_endpoint(message.lb_endpoints(i), names, scope));
+    out.endpoints.push_back(std::make_shared<Endpoint>(decode_endpoint(message.lb_endpoints(i), names, scope)));
   }
   return out;
 }
@@ -96,6 +98,37 @@ std::shared_ptr<const LoadAssignment> decode_load_assignment(const endpoint::Clu
     out->localities.push_back(decode_locality(message.endpoints(i), names, scope));
   }
   return out;
+}
+
+namespace {
+
+/// Puts what was known already between what was decoded.
+void merge(std::vector<LocalityEndpoints>& decoded, EndpointDiff diff) {
+  for (std::size_t i = 0; i < decoded.size(); ++i) {
+    auto fresh = decoded[i].endpoints.begin();
+    for (EndpointPtr& endpoint : diff.localities[i])
+      if (!endpoint) endpoint = std::move(*fresh++);
+    decoded[i].endpoints = std::move(diff.localities[i]);
+  }
+}
+
+}  // namespace
+
+Decoded<std::shared_ptr<const LoadAssignment>> decode_endpoints(const std::string& bytes, const std::string& old_bytes,
+                                                                const LoadAssignment* old) {
+  google::protobuf::Arena arena;
+  auto& message = *google::protobuf::Arena::CreateMessage<endpoint::ClusterLoadAssignment>(&arena);
+  if (auto diff = old ? diff_endpoints(bytes, old_bytes, *old) : std::nullopt;
+      diff && message.ParseFromString(diff->rest)) {
+    if (auto decoded = decode_endpoints(message)) {
+      auto out = std::make_shared<LoadAssignment>(**decoded);
+      merge(out->localities, std::move(*diff));
+      return std::shared_ptr<const LoadAssignment>(std::move(out));
+    }
+    // Refused: said of the whole, where indices are the sender's.
+  }
+  if (!message.ParseFromString(bytes)) return DecodeError{"the bytes are no " + std::string(message.GetTypeName())};
+  return decode_endpoints(message);
 }
 
 Decoded<std::shared_ptr<const LoadAssignment>> decode_endpoints(const endpoint::ClusterLoadAssignment& message) {

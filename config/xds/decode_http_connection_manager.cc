@@ -36,7 +36,7 @@ void decode_routes_of(const Message& message, DecodeContext& context, Scope& sco
   if (out.rds_name.empty()) scope.fail("route_config_name", "is empty");
   const Scope::Field source(scope, "config_source");
   require_ads(message.rds().config_source(), scope);
-  context.rds_names.emplace(out.rds_name, decode_fetch_timeout(message.rds().config_source(), scope));
+  context.needs.rds_names.emplace(out.rds_name, decode_fetch_timeout(message.rds().config_source(), scope));
 }
 
 void decode_filters(const Message& message, DecodeContext& context, Scope& scope, HttpConnectionManager& out) {

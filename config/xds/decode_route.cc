@@ -95,7 +95,7 @@ Route decode_one(const route::Route& message, Limits limits, DecodeContext& cont
     }
   }
   switch (message.action_case()) {
-    case route::Route::kRoute: out.action = decode_forward(message.route(), scope); break;
+    case route::Route::kRoute: out.action = decode_forward(message.route(), context, scope); break;
     case route::Route::kRedirect: out.action = decode_redirect(message.redirect(), scope); break;
     case route::Route::kDirectResponse:
       out.action = decode_direct(message.direct_response(), limits.body, scope);
@@ -139,7 +139,7 @@ VirtualHost decode_host(const route::VirtualHost& message, Limits limits, Decode
   out.header_mutations = decode_header_mutations(message, scope);
   out.include_request_attempt_count = message.include_request_attempt_count();
   out.require_tls = decode_require_tls(message.require_tls());
-  if (message.has_retry_policy()) out.retry = decode_retry_policy(message.retry_policy(), scope);
+  if (message.has_retry_policy()) out.retry = decode_retry_policy(message.retry_policy(), context, scope);
   out.filter_config = decode_filter_configs(message.typed_per_filter_config(), context, scope);
   return out;
 }

@@ -29,7 +29,7 @@ std::optional<Duration> optional_duration(bool set, const google::protobuf::Dura
 void decode_clusters(const route::RouteAction& message, Scope& scope, ForwardAction& out) {
   if (message.cluster_specifier_case() == route::RouteAction::kCluster) {
     if (message.cluster().empty()) scope.fail("cluster", "is empty");
-    out.clusters.push_back({message.cluster(), 1, {}, {}});
+    out.clusters.push_back({message.cluster(), 1, nullptr, {}});
     out.total_weight = 1;
     return;
   }
@@ -142,10 +142,7 @@ void decode_back_off(const route::RetryPolicy::RetryBackOff& message, Scope& sco
   if (out.max_interval < out.base_interval) scope.fail("max_interval", "is below base_interval");
 }
 
-}  // namespace
-
-RetryPolicy decode_retry_policy(const route::RetryPolicy& message, Scope& scope) {
-  const Scope::Field in(scope, "retry_policy");
+RetryPolicy decode_retry(const route::RetryPolicy& message, Scope& scope) {
   RetryPolicy out;
   out.on = parse_retry_on(message.retry_on());
   if (message.has_num_retries()) out.num_retries = message.num_retries().value();
@@ -178,13 +175,26 @@ RetryPolicy decode_retry_policy(const route::RetryPolicy& message, Scope& scope)
   return out;
 }
 
-ForwardAction decode_forward(const route::RouteAction& message, Scope& scope) {
+}  // namespace
+
+std::shared_ptr<const RetryPolicy> decode_retry_policy(const route::RetryPolicy& message, DecodeContext& context,
+                                                       Scope& scope) {
+  const Scope::Field in(scope, "retry_policy");
+  std::string bytes = message.SerializeAsString();
+  if (!context.retry || context.retry_bytes != bytes) {
+    context.retry = std::make_shared<const RetryPolicy>(decode_retry(message, scope));
+    context.retry_bytes = std::move(bytes);
+  }
+  return context.retry;
+}
+
+ForwardAction decode_forward(const route::RouteAction& message, DecodeContext& context, Scope& scope) {
   const Scope::Field in(scope, "route");
   ForwardAction out;
   decode_clusters(message, scope, out);
   out.cluster_not_found_status = not_found_status(message.cluster_not_found_response_code());
   decode_timeouts(message, scope, out);
-  if (message.has_retry_policy()) out.retry = decode_retry_policy(message.retry_policy(), scope);
+  if (message.has_retry_policy()) out.retry = decode_retry_policy(message.retry_policy(), context, scope);
   decode_rewrites(message, scope, out);
   for (int i = 0; i < message.request_mirror_policies_size(); ++i) {
     const Scope::Field at(scope, "request_mirror_policies", static_cast<std::size_t>(i));

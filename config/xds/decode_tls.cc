@@ -70,7 +70,7 @@ std::string decode_secret_reference(const tls::SdsSecretConfig& message, DecodeC
     reference.fetch_timeout = decode_fetch_timeout(source, scope);
   }
   // Without a source it is one of the bootstrap's secrets, which are there from the start.
-  context.secrets.insert(std::move(reference));
+  context.needs.secrets.insert(std::move(reference));
   return message.name();
 }
 

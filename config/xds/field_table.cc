@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <unordered_map>
 
 namespace clew {
@@ -93,6 +94,10 @@ class Plans {
       if (!field->message_type()) continue;
       if (field->message_type()->full_name() == "envoy.config.core.v3.Metadata" && !field->is_repeated())
         plan.metadata = field;
+      // Of a map, what its values hold: they are looked at where that says something, as each look copies them.
+      if (field->is_map() && (!field->message_type()->map_value()->message_type() ||
+                              is_value(*field->message_type()->map_value()->message_type())))
+        continue;
       auto& entry = plan.fields[static_cast<std::size_t>(i)];
       if (entry.row && entry.row->support == Support::honoured && !is_value(*field->message_type()))
         entry.child = &of(*field->message_type());
@@ -174,7 +179,8 @@ class Walk {
                               message.GetDescriptor()->full_name()));
     const bool owner = plan.metadata && reflection.HasField(message, plan.metadata);
     if (owner) metadata_.push_back(&reflection.GetMessage(message, plan.metadata));
-    std::vector<const pb::FieldDescriptor*> fields;
+    auto& fields = fields_[static_cast<std::size_t>(depth)];
+    fields.clear();
     reflection.ListFields(message, &fields);
     for (const auto* field : fields) {
       visit_field(message, *field, plan.fields[static_cast<std::size_t>(field->index())], depth);
@@ -201,10 +207,8 @@ class Walk {
       if (field.is_map()) {
         const auto* key = field.message_type()->map_key();
         const auto* value = field.message_type()->map_value();
-        if (value->message_type() && !is_value(*value->message_type())) {
-          const Scope::Field in(scope_, field.name(), std::string_view(value_text(child, *key, 0)));
-          descend_into(child.GetReflection()->GetMessage(child, value), plans().of(*value->message_type()), depth);
-        }
+        const Scope::Field in(scope_, field.name(), std::string_view(value_text(child, *key, 0)));
+        descend_into(child.GetReflection()->GetMessage(child, value), plans().of(*value->message_type()), depth);
       } else if (field.is_repeated()) {
         const Scope::Field in(scope_, field.name(), static_cast<std::size_t>(i));
         descend_into(child, *plan.child, depth);
@@ -249,6 +253,7 @@ class Walk {
   Scope& scope_;
   std::vector<std::string>* warnings_;
   std::vector<const pb::Message*> metadata_;
+  std::array<std::vector<const pb::FieldDescriptor*>, max_depth + 1> fields_;  // of the message at each depth
 };
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include "proxy/base/clock.h"
 
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 
@@ -19,9 +18,7 @@ struct Accepted {
   std::string version;
   WallTime updated{};
   std::shared_ptr<const T> value;
-  std::set<SecretReference> secrets;
-  FetchTimeouts rds_names{};
-  Duration eds_timeout{0};
+  std::shared_ptr<const Needs> needs{};  // of clusters and listeners; shared, most need the same
 };
 
 /// The last refusal since something was accepted.
@@ -33,10 +30,10 @@ struct Refused {
 /// Everything known under one name: what serves, what waits for what it needs, what was refused.
 template <class T>
 struct Record {
-  std::optional<Accepted<T>> active, warming;
-  std::optional<Refused> error;
+  std::unique_ptr<Accepted<T>> active, warming;
+  std::unique_ptr<Refused> error;
 
-  const Accepted<T>* newest() const { return warming ? &*warming : active ? &*active : nullptr; }
+  const Accepted<T>* newest() const { return warming ? warming.get() : active.get(); }
 };
 
 }  // namespace clew

@@ -63,7 +63,8 @@ void XdsSession::watch_names(std::string_view type_url, const FetchTimeouts& wan
   std::set<std::string> names;
   for (const auto& [name, timeout] : wanted) {
     names.insert(name);
-    if (!deadlines.contains(name)) deadlines.emplace(name, fetch_deadline(type_url, name, timeout));
+    if (timeout > Duration::zero() && !deadlines.contains(name))
+      deadlines.emplace(name, fetch_deadline(type_url, name, timeout));
   }
   ads_->set_names(type_url, names);
 }

@@ -144,7 +144,7 @@ AdminResponse clusters_text(const ConfigStore& store, const ClusterEndpointTotal
     if (!entry->endpoints) continue;
     for (const auto& locality : entry->endpoints->localities)
       for (const auto& endpoint : locality.endpoints)
-        endpoint_text(*entry->cluster, locality, endpoint, stats_of(stats, name, endpoint.address.to_string()),
+        endpoint_text(*entry->cluster, locality, *endpoint, stats_of(stats, name, endpoint->address.to_string()),
                       response.body);
   }
   return response;
@@ -165,7 +165,7 @@ AdminResponse clusters_json(const ConfigStore& store, const ClusterEndpointTotal
     if (!entry->endpoints) continue;
     for (const auto& locality : entry->endpoints->localities)
       for (const auto& endpoint : locality.endpoints)
-        endpoint_json(locality, endpoint, stats_of(stats, name, endpoint.address.to_string()),
+        endpoint_json(locality, *endpoint, stats_of(stats, name, endpoint->address.to_string()),
                       status->add_host_statuses());
   }
   return AdminResponse::json(to_json(clusters));

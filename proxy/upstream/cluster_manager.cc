@@ -61,7 +61,7 @@ void collect_membership(const Snapshot& snapshot, StatSink& sink) {
       for (const LocalityEndpoints& locality : entry->endpoints->localities) {
         total += static_cast<std::int64_t>(locality.endpoints.size());
         healthy += std::count_if(locality.endpoints.begin(), locality.endpoints.end(),
-                                 [](const Endpoint& endpoint) { return endpoint.health == HealthStatus::healthy; });
+                                 [](const EndpointPtr& endpoint) { return endpoint->health == HealthStatus::healthy; });
       }
     }
     const std::string prefix = cluster_stat_prefix(*entry->cluster);

@@ -51,34 +51,42 @@ Host& ClusterState::add_host(const Address& address) {
   return *slot;
 }
 
+/// The work follows what changed: an endpoint that is the same object in the same order costs a comparison.
 void ClusterState::update_endpoints(std::shared_ptr<const LoadAssignment> endpoints) {
   if (cluster_->type == Cluster::Type::original_dst) return;
   stats_->update_success.add();
-  Hosts old = std::move(hosts_);
-  hosts_.clear();
-  order_.clear();
   balancer_.reset();
+  ++round_;
+  const std::vector<Host*> before = std::exchange(order_, {});
+  order_.reserve(before.size());
+  std::size_t next = 0;  // in before
   bool changed = false;
   if (endpoints) {
     for (const LocalityEndpoints& locality : endpoints->localities) {
-      for (const Endpoint& endpoint : locality.endpoints) {
-        if (hosts_.contains(endpoint.address)) continue;  // listed twice: the first stands
-        if (auto known = old.extract(endpoint.address)) {
-          if (known.mapped()->endpoint->transport_match != endpoint.transport_match) retire_pools(*known.mapped());
-          hosts_.insert(std::move(known));
-        } else {
+      for (const EndpointPtr& endpoint : locality.endpoints) {
+        const bool same = next < before.size() && before[next]->endpoint == endpoint;
+        Host& host = same ? *before[next] : add_host(endpoint->address);
+        if (host.round == round_) continue;  // listed twice: the first stands
+        if (!host.endpoint) {
           changed = true;
+        } else {
+          if (!same && host.endpoint->transport_match != endpoint->transport_match) retire_pools(host);
+          next = host.position + 1;
         }
-        Host& host = add_host(endpoint.address);
-        host.endpoint = &endpoint;
-        host.locality = locality.locality;
-        host.priority = locality.priority;
+        host.endpoint = endpoint;
+        host.round = round_;
+        host.position = order_.size();
         order_.push_back(&host);
       }
     }
   }
-  for (auto& [address, host] : old) retire_pools(*host);
-  if (changed || !old.empty()) stats_->membership_change.add();
+  for (Host* host : before) {
+    if (host->round == round_) continue;
+    changed = true;
+    retire_pools(*host);
+    hosts_.erase(hosts_.find(host->endpoint->address));
+  }
+  if (changed) stats_->membership_change.add();
   assignment_ = std::move(endpoints);
 }
 
@@ -109,19 +117,20 @@ LoadBalancer& ClusterState::balancer() {
   const bool hashing =
       cluster_->lb_policy == Cluster::LbPolicy::ring_hash || cluster_->lb_policy == Cluster::LbPolicy::maglev;
   std::vector<LbHost> hosts;
+  hosts.reserve(order_.size());
   std::vector<LbLocality> localities;
   std::size_t next = 0;
   if (assignment_) {
     for (const LocalityEndpoints& locality : assignment_->localities) {
       const auto index = static_cast<std::uint32_t>(localities.size());
       localities.push_back({locality.weight, locality.priority});
-      for (const Endpoint& endpoint : locality.endpoints) {
+      for (const EndpointPtr& endpoint : locality.endpoints) {
         // order_ lacks what is listed twice
-        if (next == order_.size() || order_[next]->endpoint != &endpoint) continue;
+        if (next == order_.size() || order_[next]->endpoint != endpoint) continue;
         const EndpointState& state = *order_[next++]->state;
-        hosts.push_back({endpoint.weight, endpoint.health,
+        hosts.push_back({endpoint->weight, endpoint->health,
                          cluster_->outlier_detection && state.shared->ejected.load(std::memory_order_relaxed), index,
-                         hashing ? endpoint.address.to_string() : std::string(), &state.shared->rq_active});
+                         hashing ? endpoint->address.to_string() : std::string(), &state.shared->rq_active});
       }
     }
   }
@@ -162,9 +171,9 @@ Host* ClusterState::original_destination(const DrawContext& context) {
   if (known != hosts_.end()) return known->second.get();
   sweep();
   Host& host = add_host(address);
-  host.own = std::make_unique<Endpoint>();
-  host.own->address = address;
-  host.endpoint = host.own.get();
+  auto dialled = std::make_shared<Endpoint>();
+  dialled->address = address;
+  host.endpoint = std::move(dialled);
   return &host;
 }
 

@@ -21,10 +21,9 @@ namespace clew {
 /// An endpoint in its cluster, with its pools. Valid until the next suspension.
 struct Host {
   std::shared_ptr<EndpointState> state;
-  const Endpoint* endpoint = nullptr;  // in the cluster's assignment, or `own`
-  std::unique_ptr<Endpoint> own;       // ORIGINAL_DST: made on demand
-  Locality locality;
-  std::uint32_t priority = 0;
+  EndpointPtr endpoint;      // of the cluster's assignment; ORIGINAL_DST: made on demand
+  std::size_t position = 0;  // in the balancer's order
+  std::uint64_t round = 0;   // of the update that listed it last
   std::vector<std::shared_ptr<Pool>> pools;
 };
 
@@ -105,6 +104,7 @@ class ClusterState {
   std::shared_ptr<const LoadAssignment> assignment_;
   Hosts hosts_;
   std::vector<Host*> order_;  // the balancer's indices
+  std::uint64_t round_ = 0;   // counts updates of endpoints
   std::unique_ptr<LoadBalancer> balancer_;
   std::uint64_t ejections_seen_ = 0;
   std::size_t sweep_at_ = 64;

@@ -48,10 +48,10 @@ struct DnsClusters::Watched : std::enable_shared_from_this<Watched> {
   Watched(std::shared_ptr<const Cluster> c, TimerWheel& wheel, std::function<void()> refresh)
       : cluster(std::move(c)), timer(wheel, std::move(refresh)) {
     for (const LocalityEndpoints& locality : cluster->inline_endpoints->localities) {
-      for (const Endpoint& endpoint : locality.endpoints) {
-        if (IpAddress::parse(endpoint.hostname) || endpoint.address.is_pipe()) continue;
-        if (std::none_of(names.begin(), names.end(), [&](const Name& name) { return name.text == endpoint.hostname; }))
-          names.emplace_back().text = endpoint.hostname;
+      for (const EndpointPtr& endpoint : locality.endpoints) {
+        if (IpAddress::parse(endpoint->hostname) || endpoint->address.is_pipe()) continue;
+        if (std::none_of(names.begin(), names.end(), [&](const Name& name) { return name.text == endpoint->hostname; }))
+          names.emplace_back().text = endpoint->hostname;
       }
     }
   }
@@ -78,8 +78,8 @@ std::shared_ptr<const LoadAssignment> DnsClusters::Watched::endpoints() const {
     to.locality = from.locality;
     to.weight = from.weight;
     to.priority = from.priority;
-    for (const Endpoint& endpoint : from.endpoints) {
-      const Name* const name = find(endpoint.hostname);
+    for (const EndpointPtr& endpoint : from.endpoints) {
+      const Name* const name = find(endpoint->hostname);
       if (!name) {
         to.endpoints.push_back(endpoint);  // an address, not a name
         continue;
@@ -87,8 +87,9 @@ std::shared_ptr<const LoadAssignment> DnsClusters::Watched::endpoints() const {
       const bool logical = cluster->type == Cluster::Type::logical_dns;
       for (const IpAddress& ip : name->addresses) {
         if (logical && ip != name->chosen) continue;
-        to.endpoints.push_back(endpoint);
-        to.endpoints.back().address = Address(ip, endpoint.address.port());
+        auto resolved = std::make_shared<Endpoint>(*endpoint);
+        resolved->address = Address(ip, endpoint->address.port());
+        to.endpoints.push_back(std::move(resolved));
       }
     }
   }

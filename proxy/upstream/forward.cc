@@ -28,8 +28,8 @@ std::string_view cluster_name(const Stream& stream, const ForwardAction& action)
 }
 
 const RetryPolicy* retry_policy(const Stream& stream, const ForwardAction& action) {
-  if (action.retry) return &*action.retry;
-  return stream.virtual_host && stream.virtual_host->retry ? &*stream.virtual_host->retry : nullptr;
+  if (action.retry) return action.retry.get();
+  return stream.virtual_host ? stream.virtual_host->retry.get() : nullptr;
 }
 
 Task<UpstreamCall::Answer> cluster_not_found(const ForwardAction& action, BodyPtr request_body) {

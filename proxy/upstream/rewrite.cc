@@ -31,10 +31,10 @@ void mutate(HeaderMap& headers, const std::vector<std::string>& remove, const st
 /// Most specific first, so that the least specific has the last word (Envoy's default order).
 template <class F>
 void for_each_mutations(const Stream& stream, F&& apply) {
-  if (stream.cluster) apply(stream.cluster->headers);
-  if (stream.route) apply(stream.route->header_mutations);
-  if (stream.virtual_host) apply(stream.virtual_host->header_mutations);
-  if (stream.route_table) apply(stream.route_table->header_mutations);
+  if (stream.cluster && stream.cluster->headers) apply(*stream.cluster->headers);
+  if (stream.route && stream.route->header_mutations) apply(*stream.route->header_mutations);
+  if (stream.virtual_host && stream.virtual_host->header_mutations) apply(*stream.virtual_host->header_mutations);
+  if (stream.route_table && stream.route_table->header_mutations) apply(*stream.route_table->header_mutations);
 }
 
 void rewrite_host(Stream& stream, const ForwardAction& action) {

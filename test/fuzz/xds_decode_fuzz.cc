@@ -1,10 +1,12 @@
 // Resources of any bytes, as a control plane could send them. The first byte chooses the type. Properties: a refusal is
 // one printable sentence; what is accepted is accepted again, with the same value, after a trip through the wire; a
-// field that nobody knows is always found.
+// field that nobody knows is always found; the index of a host's routes finds what trying each
+// finds; endpoints that are shared with the version before mean what they mean decoded anew.
 #include "config/xds/decode.h"
 #include "config/xds/filter_registry.h"
 #include "config/xds/json.h"
 #include "filters/registry.h"
+#include "proxy/http/route_match.h"
 #include "test/unit/config/xds/print.h"
 
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -70,6 +72,44 @@ void check(const std::string& bytes, Decode&& decode) {
   require(!decode(message).accepted, "an unknown field is found");
 }
 
+/// The index of routes finds what trying each finds.
+void check_index(const RouteTable& table, const std::string& bytes) {
+  const auto check_path = [&](const VirtualHost& host, const RouteIndex& index, const std::string& path) {
+    Arena arena;
+    RequestHead request(arena);
+    request.method = "GET";
+    request.path = path;
+    const auto holds = [&](std::uint32_t i) { return matches(host.routes[i], request); };
+    std::uint32_t plain = 0;
+    while (plain < host.routes.size() && !holds(plain)) ++plain;
+    require(index.first(path_only(path), holds) == (plain < host.routes.size() ? plain : RouteIndex::none),
+            "the index finds the first route", path);
+  };
+  for (const VirtualHost& host : table.hosts) {
+    const RouteIndex index(host.routes);
+    check_path(host, index, bytes);
+    for (const Route& route : host.routes) {
+      check_path(host, index, route.path.text);
+      check_path(host, index, route.path.text + "/x");
+      if (route.path.regex) check_path(host, index, std::string(route.path.regex->pattern()));
+    }
+  }
+}
+
+/// What is shared with the version before means what it means decoded anew.
+void check_next_version(const envoy::config::endpoint::v3::ClusterLoadAssignment& message, const LoadAssignment& old) {
+  auto next = message;
+  for (auto& locality : *next.mutable_endpoints()) {
+    if (locality.lb_endpoints().empty()) continue;
+    *locality.add_lb_endpoints() = locality.lb_endpoints(0);
+    locality.mutable_lb_endpoints(0)->mutable_load_balancing_weight()->set_value(7);
+  }
+  for (const auto& version : {message, next}) {
+    const Outcome shared = outcome(decode_endpoints(version.SerializeAsString(), message.SerializeAsString(), &old));
+    require(shared.text == outcome(decode_endpoints(version)).text, "a diff means the same", shared.text);
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -85,8 +125,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       });
       break;
     case 1:
-      check<envoy::config::endpoint::v3::ClusterLoadAssignment>(
-          bytes, [](const auto& message) { return outcome(decode_endpoints(message)); });
+      check<envoy::config::endpoint::v3::ClusterLoadAssignment>(bytes, [](const auto& message) {
+        const auto first = decode_endpoints(message);
+        if (first) check_next_version(message, **first);
+        return outcome(first);
+      });
       break;
     case 2:
       check<envoy::config::listener::v3::Listener>(bytes, [&](const auto& message) {
@@ -105,6 +148,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       check<envoy::config::route::v3::RouteConfiguration>(bytes, [&](const auto& message) {
         auto found = context();
         const auto table = decode_route_table(message, found);
+        if (table) check_index(**table, bytes);
         return table ? Outcome{true, (*table)->name + std::to_string((*table)->hosts.size())}
                      : Outcome{false, table.error().message};
       });

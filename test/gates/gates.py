@@ -191,15 +191,21 @@ def idle_http2_connection(clew, upstream, certificates=None):
     return (sizes[1] - sizes[0]) / (many - few)
 
 
-def cluster(clew, upstream):
+def per_cluster(clew, upstream, read, tool=()):
+    """The same for clusters of the bootstrap; read(proxy) is called once it has answered, and ends it."""
     few, many = 500, 2500
-    sizes = []
+    results = []
     for clusters in (few, many):
-        proxy = Proxy(clew, upstream, extra_clusters=clusters)
+        proxy = Proxy(clew, upstream, tool, extra_clusters=clusters)
         ask(proxy.connect(), 1)
-        sizes.append(proxy.private_bytes())
-        proxy.end()
-    return (sizes[1] - sizes[0]) / (many - few)
+        results.append(read(proxy))
+    return (results[1] - results[0]) / (many - few)
+
+
+def private_bytes(proxy):
+    size = proxy.private_bytes()
+    proxy.end()
+    return size
 
 
 def measure(clew):
@@ -233,7 +239,8 @@ def measure(clew):
         "gRPC: heap allocations a request": per_request(clew, grpc, memcheck, allocations, h2=True)[0],
         "bytes an idle HTTP/2 connection": idle_http2_connection(clew, grpc),
         "bytes an idle mTLS HTTP/2 connection": mtls_connection,
-        "bytes a cluster": cluster(clew, upstream),
+        "bytes a cluster": per_cluster(clew, upstream, private_bytes),
+        "user instructions a cluster": per_cluster(clew, upstream, lambda p: count(r"Collected : (\d+)", p.end()), callgrind),
         "bytes of the stripped binary": os.stat(clew).st_size,
     }
 

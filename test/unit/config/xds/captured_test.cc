@@ -57,8 +57,8 @@ void decode_line(const std::string& line, Captured& all) {
     keep(all, endpoints.cluster_name(), decode_endpoints(endpoints), all.endpoints);
   else
     FAIL("unexpected " << any.type_url());
-  all.secrets.merge(context.secrets);
-  all.rds_names.merge(context.rds_names);
+  all.secrets.merge(context.needs.secrets);
+  all.rds_names.merge(context.needs.rds_names);
 }
 
 Captured decode_all() {
@@ -188,8 +188,8 @@ TEST_CASE("equal contexts are one, and a chain that did not change is the same o
   REQUIRE((*after)->chains.size() == (*before)->chains.size());
   for (std::size_t i = 0; i < (*after)->chains.size(); ++i)
     CHECK(((*after)->chains[i] == (*before)->chains[i]) == (i != 1));
-  CHECK(first.secrets == second.secrets);
-  CHECK(first.rds_names == second.rds_names);
+  CHECK(first.needs.secrets == second.needs.secrets);
+  CHECK(first.needs.rds_names == second.needs.rds_names);
 }
 
 }  // namespace

@@ -36,10 +36,10 @@ std::string outcome(const Message& message) {
   const auto text = [&](const auto& decoded) {
     if (!decoded) return "refused: " + decoded.error().message;
     std::string out = test::print(**decoded);
-    for (const auto& secret : context.secrets)
+    for (const auto& secret : context.needs.secrets)
       out += secret.name + secret.sds_cluster + std::to_string(secret.fetch_timeout.count());
-    for (const auto& [name, timeout] : context.rds_names) out += name + std::to_string(timeout.count());
-    out += std::to_string(context.eds_timeout.count());
+    for (const auto& [name, timeout] : context.needs.rds_names) out += name + std::to_string(timeout.count());
+    out += std::to_string(context.needs.eds_timeout.count());
     return out;
   };
   if (const auto* m = dynamic_cast<const envoy::config::cluster::v3::Cluster*>(&message))

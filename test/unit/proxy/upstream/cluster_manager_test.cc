@@ -124,7 +124,9 @@ TEST_CASE("metadata that selects another transport socket ends the old pool") {
   const auto cluster = f.add_cluster("a", assignment);
   complete(f);
   auto meshed = std::make_shared<LoadAssignment>(*assignment);
-  meshed->localities[0].endpoints[0].transport_match = {{"tlsMode", "istio"}};
+  auto with_sidecar = endpoint(1);
+  with_sidecar.transport_match = {{"tlsMode", "istio"}};
+  meshed->localities[0].endpoints[0] = std::make_shared<Endpoint>(with_sidecar);
   f.set_cluster(cluster, meshed);
   f.t.poll();
   REQUIRE(f.connector.ended(0));
@@ -202,7 +204,7 @@ TEST_CASE("metrics under Envoy's names") {
   REQUIRE(sink.histograms.size() == 3);
 
   auto assignment = std::make_shared<LoadAssignment>(*endpoints({1, 2, 3}));
-  assignment->localities[0].endpoints[0].health = HealthStatus::unhealthy;
+  assignment->localities[0].endpoints[0] = std::make_shared<Endpoint>(endpoint(1, HealthStatus::unhealthy));
   f.add_cluster("b", assignment);
   Sink membership;
   collect_membership(f.snapshot, membership);

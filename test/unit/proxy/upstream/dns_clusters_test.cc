@@ -46,7 +46,7 @@ struct Case {
                     auto& list = now[name];
                     list.clear();
                     for (const auto& locality : endpoints->localities)
-                      for (const auto& endpoint : locality.endpoints) list.push_back(endpoint.address.to_string());
+                      for (const auto& endpoint : locality.endpoints) list.push_back(endpoint->address.to_string());
                   }};
 
   static std::shared_ptr<Cluster> cluster(std::initializer_list<const char*> names,
@@ -61,7 +61,7 @@ struct Case {
       Endpoint endpoint;
       endpoint.hostname = name;
       endpoint.address = Address(IpAddress::parse(name).value_or(IpAddress()), 443);
-      assignment->localities[0].endpoints.push_back(endpoint);
+      assignment->localities[0].endpoints.push_back(std::make_shared<Endpoint>(endpoint));
     }
     out->inline_endpoints = assignment;
     return out;

@@ -86,7 +86,7 @@ inline Endpoint endpoint(int n, HealthStatus health = HealthStatus::healthy) {
 inline std::shared_ptr<const LoadAssignment> endpoints(std::initializer_list<int> numbers) {
   auto out = std::make_shared<LoadAssignment>();
   out->localities.emplace_back();
-  for (const int n : numbers) out->localities.back().endpoints.push_back(endpoint(n));
+  for (const int n : numbers) out->localities.back().endpoints.push_back(std::make_shared<Endpoint>(endpoint(n)));
   return out;
 }
 
@@ -188,10 +188,11 @@ class Request {
 
   ForwardAction& action() { return std::get<ForwardAction>(table->hosts[0].routes[0].action); }
   RetryPolicy& retry(std::uint32_t on, std::uint32_t times = 1) {
-    RetryPolicy& policy = action().retry.emplace();
-    policy.on = on;
-    policy.num_retries = times;
-    return policy;
+    const auto policy = std::make_shared<RetryPolicy>();
+    policy->on = on;
+    policy->num_retries = times;
+    action().retry = policy;
+    return *policy;
   }
 
   Stream& start(std::shared_ptr<FedBody::State> with_body = nullptr) {

@@ -307,8 +307,8 @@ TEST_CASE("the cluster goes during the back-off") {
 TEST_CASE("a policy of the virtual host serves routes without one") {
   OneEndpoint f;
   Request r(f);
-  RetryPolicy policy;
-  policy.on = RetryOn::on_5xx;
+  const auto policy = std::make_shared<RetryPolicy>();
+  policy->on = RetryOn::on_5xx;
   r.table->hosts[0].retry = policy;
   r.start();
   f.connector.peer(0).send(unavailable);

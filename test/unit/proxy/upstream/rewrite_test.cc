@@ -49,17 +49,21 @@ TEST_CASE("what routes change in requests and answers") {
   action.host_rewrite = "other.test";
   action.append_x_forwarded_host = true;
   action.prefix_rewrite = "/new";
-  action.clusters[0].headers.request_add = {add("x-order", "cluster")};
+  action.clusters[0].headers =
+      std::make_shared<HeaderMutations>(HeaderMutations{{add("x-order", "cluster")}, {}, {}, {}});
   Route& route = r.table->hosts[0].routes[0];
   route.path.text = "/old";
-  route.header_mutations.request_add = {
-      add("x-order", "route"), add("x-set", "new", HeaderToAdd::Action::overwrite_if_exists_or_add),
-      add("x-absent", "2", HeaderToAdd::Action::add_if_absent),
-      add("x-not-there", "3", HeaderToAdd::Action::overwrite_if_exists), add("x-empty", "")};
-  route.header_mutations.request_remove = {"x-gone"};
-  route.header_mutations.response_add = {add("x-by", "route")};
-  route.header_mutations.response_remove = {"x-secret"};
-  r.table->hosts[0].header_mutations.request_add = {add("x-order", "host", HeaderToAdd::Action::overwrite_if_exists)};
+  const auto mutations = std::make_shared<HeaderMutations>();
+  route.header_mutations = mutations;
+  mutations->request_add = {add("x-order", "route"),
+                            add("x-set", "new", HeaderToAdd::Action::overwrite_if_exists_or_add),
+                            add("x-absent", "2", HeaderToAdd::Action::add_if_absent),
+                            add("x-not-there", "3", HeaderToAdd::Action::overwrite_if_exists), add("x-empty", "")};
+  mutations->request_remove = {"x-gone"};
+  mutations->response_add = {add("x-by", "route")};
+  mutations->response_remove = {"x-secret"};
+  r.table->hosts[0].header_mutations = std::make_shared<HeaderMutations>(
+      HeaderMutations{{add("x-order", "host", HeaderToAdd::Action::overwrite_if_exists)}, {}, {}, {}});
   r.path = "/old/thing";
   r.headers = {{"x-set", "old"}, {"x-gone", "1"}, {"x-absent", "1"}};
   r.start();
