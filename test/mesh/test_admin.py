@@ -136,8 +136,8 @@ def test_istioctl_proxy_status(mesh):
     def status():
         dump.write_text(client.admin("/config_dump"))
         return mesh.istioctl("proxy-status", "client.default", "--file", str(dump), *istiod)
-    text = mesh.until("nothing under way", lambda: (text := status()).count("Match") == 3 and text)
-    assert [line.split(" (")[0] for line in text.splitlines()] == ["Clusters Match", "Listeners Match", "Routes Match"]
+    alike = ["Clusters Match", "Listeners Match", "Routes Match"]
+    mesh.until("istiod and the proxy to say the same", lambda: [line.split(" (")[0] for line in status().splitlines()] == alike)
     changed = dump.read_text().replace('"connect_timeout": "10s"', '"connect_timeout": "11s"')
     dump.write_text(changed)
     assert "Clusters Don't Match" in mesh.istioctl("proxy-status", "client.default", "--file", str(dump), *istiod)

@@ -75,6 +75,8 @@ def test_grpc(mesh):
         assert results["server stream"]["messages"] == [str(i) for i in range(20)]
         assert (results["client stream"]["messages"], results["large"]["messages"]) == (["500000"], [3_000_000])
         assert results["unary"]["trailing"] == [["say-bye", "trailing"], ["say-bytes-bin", "00ff"]]
+        # The client, its proxy and the server's count the same 300 ms: who is first is chance.
+        assert results.pop("too slow")["code"] in ("DEADLINE_EXCEEDED", "UNAVAILABLE")
         mesh.compare(f"outcomes of {client.name}", results)
 
 

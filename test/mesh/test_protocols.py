@@ -5,6 +5,7 @@ import socket
 import ssl
 
 import pytest
+from h2.exceptions import ProtocolError
 
 from harness.app import GRPC_PEER
 from harness.client import Closed
@@ -66,7 +67,9 @@ def test_grpc(mesh):
     assert results["conversation"]["messages"] == ["A", "B", "C"]
     assert (results["refused"]["code"], results["refused"]["details"]) == ("FAILED_PRECONDITION", "no: 100% ä\n")
     assert (results["refused midway"]["messages"], results["refused midway"]["code"]) == (["one"], "DATA_LOSS")
-    assert (results["too slow"]["code"], results["unknown method"]["code"]) == ("DEADLINE_EXCEEDED", "UNIMPLEMENTED")
+    assert results["unknown method"]["code"] == "UNIMPLEMENTED"
+    # The client, its proxy and the server's count the same 300 ms: who is first is chance.
+    assert results.pop("too slow")["code"] in ("DEADLINE_EXCEEDED", "UNAVAILABLE")
     mesh.compare("outcomes", results)
     for method in ("Unary", "Split", "Fail", "Nothing"):
         compare_lines(mesh, client, speaker, f"/clew.test.Echo/{method}", ("bytes_received", "bytes_sent", "user_agent"))
@@ -488,7 +491,7 @@ def test_modes_of_single_ports(mesh):
             with Http2(plain.connect("speaker", 8091).sock) as strict:
                 strict.request("GET", "/strict", "speaker:8091")
                 refused = False
-        except (Closed, OSError):
+        except (Closed, OSError, ProtocolError):  # the last: an answer after GOAWAY, of a listener that is just going
             refused = True
         return (identity(client), identity(plain), said, refused)
     mesh.until("each port its mode", lambda: outcomes() == (False, False, b"goodbye\n", True))
