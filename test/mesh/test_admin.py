@@ -3,6 +3,7 @@
 import json
 import re
 
+from harness import peers
 from harness.scenario import both_proxies
 
 SERVER = {"http": 8080, "tcp": 9000, "auto": 9090}
@@ -75,7 +76,9 @@ def test_pages(mesh):
     assert "virtualOutbound::0.0.0.0:15001" in client.admin("/listeners")
     certificates = json.loads(client.admin("/certs"))["certificates"]
     assert any("spiffe://cluster.local/ns/default/sa/client" in json.dumps(c) for c in certificates)
-    assert int(json.loads(client.admin("/memory"))["allocated"]) > 0
+    memory = {key: int(value) for key, value in json.loads(client.admin("/memory")).items()}
+    assert memory["total_physical_bytes"] > 0
+    assert memory["allocated"] > 0 or "asan" in peers.clew().parts  # its allocator keeps no account for others
     assert "<" in client.admin("/")
     mesh.compare("methods", [(p, client.http_get(15000, p)[0]) for p in ("/quitquitquit", "/logging", "/drain_listeners", "/nothing")])
 
