@@ -258,10 +258,12 @@ std::vector<std::string> decode_headers_to_remove(const Strings& names, std::str
 Decoded<std::string> read_small_file(const std::string& path, std::size_t limit) {
   std::ifstream in(path, std::ios::binary);
   if (!in) return DecodeError{fmt::format("{}: {}", printable(path), std::generic_category().message(errno))};
-  std::string bytes(limit + 1, '\0');
-  in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  std::string bytes;
+  for (char piece[16 * 1024]; in && bytes.size() <= limit;) {
+    in.read(piece, sizeof(piece));
+    bytes.append(piece, static_cast<std::size_t>(in.gcount()));
+  }
   if (in.bad() || (in.fail() && !in.eof())) return DecodeError{printable(path) + ": cannot be read"};
-  bytes.resize(static_cast<std::size_t>(in.gcount()));
   if (bytes.size() > limit) return DecodeError{fmt::format("{}: is larger than {} bytes", printable(path), limit)};
   return {boost::system::in_place_value, std::move(bytes)};
 }
