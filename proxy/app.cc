@@ -5,6 +5,7 @@
 #include "filters/registry.h"
 #include "proxy/base/log.h"
 #include "proxy/net/certificate.h"
+#include "proxy/stats/process_memory.h"
 
 #include <fmt/format.h>
 #include <openssl/crypto.h>
@@ -12,7 +13,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <fstream>
 #include <malloc.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -108,12 +108,6 @@ std::int64_t connection_limit(std::uint64_t configured) {
   if (::getrlimit(RLIMIT_NOFILE, &descriptors) == 0 && descriptors.rlim_cur != RLIM_INFINITY)
     configured = std::min<std::uint64_t>(configured, descriptors.rlim_cur - descriptors.rlim_cur / 4);
   return static_cast<std::int64_t>(std::min<std::uint64_t>(configured, INT64_MAX));
-}
-
-std::int64_t resident_bytes() {
-  std::int64_t all = 0, resident = 0;
-  std::ifstream("/proc/self/statm") >> all >> resident;
-  return resident * ::sysconf(_SC_PAGESIZE);
 }
 
 unsigned worker_count(const CommandLine& options) {
@@ -279,10 +273,10 @@ void App::collect_server(StatSink& sink) const {
   sink.gauge("server.live", live ? 1 : 0);
   sink.gauge("server.uptime", std::chrono::duration_cast<std::chrono::seconds>(uptime()).count());
   sink.gauge("server.concurrency", concurrency());
-  const struct mallinfo2 info = mallinfo2();
-  sink.gauge("server.memory_allocated", static_cast<std::int64_t>(info.uordblks + info.hblkhd));
-  sink.gauge("server.memory_heap_size", static_cast<std::int64_t>(info.arena + info.hblkhd));
-  sink.gauge("server.memory_physical_size", resident_bytes());
+  const ProcessMemory memory = process_memory();
+  sink.gauge("server.memory_allocated", static_cast<std::int64_t>(memory.allocated));
+  sink.gauge("server.memory_heap_size", static_cast<std::int64_t>(memory.heap_size));
+  sink.gauge("server.memory_physical_size", static_cast<std::int64_t>(memory.physical));
   sink.gauge("server.total_connections", connections_.active());
   sink.gauge("server.days_until_first_cert_expiring", days_until_expiry());
   sink.gauge("listener_manager.workers_started", workers_started_ ? 1 : 0);

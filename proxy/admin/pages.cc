@@ -9,13 +9,12 @@
 #include "proxy/admin/logging_page.h"
 #include "proxy/admin/server_info_page.h"
 #include "proxy/admin/stats_page.h"
+#include "proxy/stats/process_memory.h"
 
 #include <fmt/format.h>
 #include <google/protobuf/struct.pb.h>
-#include <malloc.h>
 
 #include <algorithm>
-#include <fstream>
 #include <set>
 
 namespace clew {
@@ -103,26 +102,18 @@ std::string runtime_json(const Bootstrap& bootstrap) {
   return to_json(page);
 }
 
-/// Bytes of this process in memory, from the kernel.
-std::uint64_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  std::uint64_t total = 0, resident = 0;
-  statm >> total >> resident;
-  return resident * 4096;
-}
-
 Task<AdminResponse> memory(Process&, const Query&) {
-  const struct mallinfo2 info = mallinfo2();
+  const ProcessMemory used = process_memory();
   google::protobuf::Struct page;  // envoy.admin.v3.Memory: uint64 in JSON are strings
   const auto set = [&](const char* key, std::uint64_t value) {
     (*page.mutable_fields())[key].set_string_value(std::to_string(value));
   };
-  set("allocated", info.uordblks + info.hblkhd);
-  set("heap_size", info.arena + info.hblkhd);
+  set("allocated", used.allocated);
+  set("heap_size", used.heap_size);
   set("pageheap_unmapped", 0);
-  set("pageheap_free", info.fordblks);
+  set("pageheap_free", used.free);
   set("total_thread_cache", 0);
-  set("total_physical_bytes", resident_bytes());
+  set("total_physical_bytes", used.physical);
   AdminResponse response = AdminResponse::json(to_json(page));
   co_return response;
 }
