@@ -72,7 +72,7 @@ class Known {
   bool empty() const { return bytes_.empty(); }
 
   /// Null: not known. Most come in the order they came in before.
-  std::shared_ptr<const Endpoint> find(std::string_view bytes) {
+  EndpointPtr find(std::string_view bytes) {
     if (next_ >= bytes_.size() || bytes_[next_] != bytes) {
       if (index_.empty()) {
         index_.reserve(bytes_.size());
@@ -87,7 +87,7 @@ class Known {
 
  private:
   std::vector<std::string_view> bytes_;
-  std::vector<const std::shared_ptr<const Endpoint>*> endpoints_;
+  std::vector<const EndpointPtr*> endpoints_;
   std::unordered_map<std::string_view, std::size_t> index_;
   std::size_t next_ = 0;
 };

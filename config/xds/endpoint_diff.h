@@ -14,7 +14,7 @@ namespace clew {
 struct EndpointDiff {
   std::string rest;  // the ClusterLoadAssignment without the endpoints that are known
   /// Of each locality in turn; null: the next one of this locality in rest.
-  std::vector<std::vector<std::shared_ptr<const Endpoint>>> localities;
+  std::vector<std::vector<EndpointPtr>> localities;
 };
 
 /// bytes: a serialized ClusterLoadAssignment; old_bytes: the one that `old` was decoded from. Nothing when there is
