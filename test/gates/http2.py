@@ -4,12 +4,13 @@ import pathlib
 import socket
 import ssl
 import struct
-import subprocess
 import sys
 import threading
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "attacks"))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "test/attacks"), str(ROOT / "bench")]
 import frames  # noqa: E402
+from suite.peers import make_certificates  # noqa: E402
 
 MESSAGE = b"\0\0\0\3\xfb" + b"x" * 1019
 WIDE = frames.window_update(0, 2**31 - 1 - 65535)
@@ -83,35 +84,26 @@ def serve():
 
 
 class Certificates:
-    """A CA and one certificate for both ends, in `folder`."""
+    """A CA and a certificate for either end, in `folder`: mutual TLS for a listener, and for those who connect to it."""
 
     def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
-        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-        self._openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/O=gates")
-        self._openssl("req", *key, "-keyout", "key.pem", "-out", "request.pem", "-subj", "/O=gates")
-        (self.folder / "san").write_text("subjectAltName=URI:spiffe://cluster.local/ns/default/sa/gates\n")
-        self._openssl("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-                      "-extfile", "san", "-out", "certificate.pem")
-
-    def _openssl(self, *argv):
-        subprocess.run(["openssl", *argv], cwd=self.folder, check=True, capture_output=True)
+        self.files = make_certificates(folder, "p256")
 
     def downstream(self):
         """The transport socket of a listener."""
         def file(name):
-            return {"filename": str(self.folder / name)}
+            return {"filename": self.files[name]}
         return {"name": "envoy.transport_sockets.tls", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
             "require_client_certificate": True, "common_tls_context": {
                 "alpn_protocols": ["h2"],
-                "tls_certificates": [{"certificate_chain": file("certificate.pem"), "private_key": file("key.pem")}],
-                "validation_context": {"trusted_ca": file("ca.pem")}}}}
+                "tls_certificates": [{"certificate_chain": file("server_pem"), "private_key": file("server_key")}],
+                "validation_context": {"trusted_ca": file("ca_pem")}}}}
 
     def client(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
-        context.load_verify_locations(self.folder / "ca.pem")
-        context.load_cert_chain(self.folder / "certificate.pem", self.folder / "key.pem")
+        context.load_verify_locations(self.files["ca_pem"])
+        context.load_cert_chain(self.files["client_pem"], self.files["client_key"])
         context.set_alpn_protocols(["h2"])
         return context
