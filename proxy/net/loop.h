@@ -85,8 +85,7 @@ class Loop {
   };
   template <class F>
   struct CallOf final : Call {
-    template <class G>
-    explicit CallOf(G&& g) : f(std::forward<G>(g)) {}
+    explicit CallOf(F function) : f(std::move(function)) {}
     void run() override { f(); }
     F f;
   };
