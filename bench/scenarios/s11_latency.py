@@ -1,9 +1,11 @@
 """S11: open loop at 1,000 and 5,000 requests/s: what a hop, and a pair of sidecars with mTLS, adds to p50 and p99; CPU.
 
-Added to a direct run right before it. The pair is under stock istiod with istio.stats off on both sides."""
+Added to a direct run right before it. The pair is under stock istiod with istio.stats off on both sides; its floor is two relays with
+TLS between them, without redirection."""
 
 from suite import http, mesh_lab
 from suite.bench import per_request
+from suite.peers import make_certificates
 
 
 def added(direct, through):
@@ -13,7 +15,7 @@ def added(direct, through):
 def run(bench):
     rates = bench.pick([200], [1000], [1000, 5000])
     with bench.peers.backend() as backend:
-        starts = http.start_all(bench, "h1", backend.port, names=("clew", "envoy", "nginx", "haproxy"))
+        starts = http.start_all(bench, "h1", backend.port, names=("clew", "envoy", "nginx", "haproxy"), floor=True)
         for rate in rates:
             def measure(proxy):
                 direct = bench.loads.open_loop(backend.port, rate, bench.seconds)
@@ -21,7 +23,7 @@ def run(bench):
                 return {**through, **added(direct, through)}
             bench.compare(f"one hop {rate}/s", starts, measure)
     lab = mesh_lab.Lab.get(bench)
-    pairs = mesh_lab.pairs(bench)
+    pairs = mesh_lab.pairs(bench, floor=make_certificates(bench.peers.cwd, "rsa2048"))
     for rate in rates:
         def measure_pair(pair):
             client, server, _ = lab.plain

@@ -1,4 +1,6 @@
-"""S13: 10,000 virtual hosts, any of them asked for; 1,000 routes in one host, every other by a regular expression, the last matches."""
+"""S13: 10,000 virtual hosts, any of them asked for; 1,000 routes in one host, every other by a regular expression, the last matches.
+
+The floor looks at no host and no route."""
 
 from suite import http
 from suite.bench import per_request
@@ -33,5 +35,5 @@ def run(bench):
                                            (f"{routes} routes", many_routes, f"/service-{routes - 1}/body", None)):
             def load(proxy, seconds):
                 return bench.loads.wrk(f"http://127.0.0.1:{proxy.port}{path}", seconds, script=lua)
-            bench.compare(variant, http.start_all(bench, "h1", backend.port, names, routes=config, wait=False),
+            bench.compare(variant, http.start_all(bench, "h1", backend.port, names, floor=True, routes=config, wait=False),
                           lambda p: per_request([p], lambda: load(p, bench.seconds), backend), warm=lambda p: load(p, 1))
