@@ -116,7 +116,7 @@ tidy: setup ## lint the sources
 	$(call say,clang-tidy)
 	@third_party/build.sh
 	@cmake --preset clang >/dev/null
-	@run-clang-tidy-19 -quiet -p build/clang -j $(JOBS) '/(proxy|config|filters)/.*\.cc$$'
+	@run-clang-tidy-19 -quiet -p build/clang -j $(JOBS) '^$(CURDIR)/(proxy|config|filters)/.*\.cc$$'
 
 clean: ## remove what was built in the tree; the cache of the machine stays
 	@rm -rf build
