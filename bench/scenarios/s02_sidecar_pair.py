@@ -26,8 +26,8 @@ def run(bench):
 
     def measure(pair):
         metrics = per_request(pair.sidecars, lambda: load(pair, bench.seconds), pair.backend)
-        return {**metrics, **latencies(bench.loads.open_loop(pair.address, bench.pick(300, 2000, 2000), bench.seconds, host=pair.host,
-                                                             prefix=pair.prefix))}
+        return {**metrics, **latencies(bench.loads.open_loop(pair.address, bench.pick(300, 2000, 2000), bench.seconds, pair.backend,
+                                                             host=pair.host, prefix=pair.prefix))}
 
     bench.compare("h1 over mTLS", starts, measure, warm=lambda pair: load(pair, 1))
     meshes = [lab for key, lab in bench.shared.items() if key.startswith("mesh ")]

@@ -18,18 +18,18 @@ def run(bench):
         starts = http.start_all(bench, "h1", backend.port, names=("clew", "envoy", "nginx", "haproxy"), floor=True)
         for rate in rates:
             def measure(proxy):
-                direct = bench.loads.open_loop(backend.port, rate, bench.seconds)
-                through = per_request([proxy], lambda: bench.loads.open_loop(proxy.port, rate, bench.seconds), backend)
+                direct = bench.loads.open_loop(backend.port, rate, bench.seconds, backend)
+                through = per_request([proxy], lambda: bench.loads.open_loop(proxy.port, rate, bench.seconds, backend), backend)
                 return {**through, **added(direct, through)}
             bench.compare(f"one hop {rate}/s", starts, measure)
     lab = mesh_lab.Lab.get(bench)
     pairs = mesh_lab.pairs(bench, floor=make_certificates(bench.peers.cwd, "rsa2048"))
     for rate in rates:
         def measure_pair(pair):
-            client, server, _ = lab.plain
-            direct = bench.loads.open_loop(f"{server.ip}:{mesh_lab.PORT}", rate, bench.seconds, 16,
+            client, server, backend = lab.plain
+            direct = bench.loads.open_loop(f"{server.ip}:{mesh_lab.PORT}", rate, bench.seconds, backend, 16,
                                            prefix=("nsenter", f"--net=/run/netns/{client.ns}"))
             through = per_request(pair.sidecars, lambda: bench.loads.open_loop(
-                pair.address, rate, bench.seconds, 16, host=pair.host, prefix=pair.prefix), pair.backend)
+                pair.address, rate, bench.seconds, pair.backend, 16, host=pair.host, prefix=pair.prefix), pair.backend)
             return {**through, **added(direct, through)}
         bench.compare(f"mTLS pair {rate}/s", pairs, measure_pair)

@@ -22,7 +22,7 @@ def run(bench):
         for rate in bench.pick([200], [1000], [1000, 5000]):
             def measure(driven):
                 def load():
-                    return bench.loads.open_loop(driven.port, rate, bench.seconds)
+                    return bench.loads.open_loop(driven.port, rate, bench.seconds, backend)
                 quiet = load()
                 with ads.Meanwhile(1 / UPDATES, lambda n: change(driven, n)) as updates, ads.Meanwhile(1, lambda _: driven.scrape()):
                     noisy = per_request([driven.proxy], load, backend)

@@ -19,7 +19,7 @@ def keep_alive(bench, backend, seconds, rate=None):
     def measure(proxy):
         metrics = per_request([proxy], lambda: bench.loads.wrk(f"http://127.0.0.1:{proxy.port}/body", seconds), backend)
         if rate:
-            metrics.update(latencies(bench.loads.open_loop(proxy.port, rate, seconds)))
+            metrics.update(latencies(bench.loads.open_loop(proxy.port, rate, seconds, backend)))
         return metrics
     return measure
 

@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 
+from . import machine
 from .machine import LOAD_CPU, TICKS
 from .process import Failed
 
@@ -31,9 +32,10 @@ class Loads:
         return {"completed": int(re.search(r"(\d+) requests in", out).group(1)),
                 "rate": float(re.search(r"Requests/sec:\s+(\S+)", out).group(1)), "load_seconds": cpu}
 
-    def open_loop(self, address, rate, seconds, connections=CONNECTIONS, host="bench", prefix=()):
+    def open_loop(self, address, rate, seconds, backend, connections=CONNECTIONS, host="bench", prefix=()):
         """HTTP/1.1 at a fixed rate, latencies from the intended start."""
-        return self._own([*prefix, self.tools / "bench_open_loop", address, rate, connections, seconds, host])
+        with machine.punctual(backend) as first:
+            return self._own([*prefix, *first, self.tools / "bench_open_loop", address, rate, connections, seconds, host])
 
     def h2(self, url, seconds, connections, streams, body):
         """Unary gRPC's shape: POST, a small body, trailers in the answer."""
