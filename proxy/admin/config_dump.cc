@@ -12,6 +12,7 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 
+#include <fmt/format.h>
 #include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
@@ -244,7 +245,7 @@ AdminResponse dump_resource(const Sections& all, const std::string& resource, st
     if (!field) continue;
     if (!field->is_repeated())
       return AdminResponse::error(
-          400, resource + " is not a repeated field. Use ?mask=" + resource + " to get only this field\n");
+          400, fmt::format("{0} is not a repeated field. Use ?mask={0} to get only this field\n", resource));
     admin::ConfigDump dump;
     for (int i = 0; i < section->GetReflection()->FieldSize(*section, field); ++i) {
       const Message& element = section->GetReflection()->GetRepeatedMessage(*section, field, i);

@@ -85,7 +85,7 @@ std::optional<std::string> from_base64(std::string_view text, Base64 alphabet) {
   std::uint32_t bits = 0;
   unsigned count = 0;
   for (const char c : text) {
-    const int value = table[static_cast<unsigned char>(c)];
+    const auto value = static_cast<int>(table[static_cast<unsigned char>(c)]);
     if (value < 0) return {};
     bits = bits << 6 | static_cast<std::uint32_t>(value);
     count += 6;

@@ -226,6 +226,7 @@ Packet make_packet(const PacketQuestion& question, const std::vector<IpAddress>&
 
 std::vector<RuleInForce> as_in_force(const std::vector<Rule>& rules) {
   std::vector<RuleInForce> out;
+  out.reserve(rules.size());
   for (const auto& rule : rules) out.push_back({rule.table, rule.chain, rule_arguments(rule), rule});
   return out;
 }

@@ -83,8 +83,8 @@ void AccessLogger::log_connection(const AccessLogs& logs, const ConnectionInfo& 
 
 void AccessLogger::log(const AccessLogs& logs, const FormatContext& context) noexcept {
   for (const auto& config : logs) {
-    if (config->filter && !passes(*config->filter, context.info)) continue;
     try {
+      if (config->filter && !passes(*config->filter, context.info)) continue;
       if (!add_line(*config, context)) dropped_.add();
     } catch (const std::exception&) {  // out of memory: the line is lost, the stream is not
       dropped_.add();

@@ -78,7 +78,10 @@ struct Hasher {
     if (const auto age = std::chrono::duration_cast<std::chrono::seconds>(*cookie.ttl).count())
       set += fmt::format("; Max-Age={}", age);
     if (!cookie.path.empty()) set += "; Path=" + cookie.path;
-    for (const auto& [name, text] : cookie.attributes) set += text.empty() ? "; " + name : "; " + name + "=" + text;
+    for (const auto& [name, text] : cookie.attributes) {
+      set.append("; ").append(name);
+      if (!text.empty()) set.append("=").append(text);
+    }
     set += "; HttpOnly";
     out.set_cookies.push_back(std::move(set));
     return xxh64(value);

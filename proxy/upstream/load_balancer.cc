@@ -178,7 +178,7 @@ std::unique_ptr<LoadBalancer::Picker> LoadBalancer::make_picker(const std::vecto
     equal = equal && entry.weight == entries.front().weight;
   }
   switch (policy_) {
-    case Cluster::LbPolicy::ring_hash: return make_ring_picker(std::move(hosts), ring_min_size_, ring_max_size_);
+    case Cluster::LbPolicy::ring_hash: return make_ring_picker(hosts, ring_min_size_, ring_max_size_);
     case Cluster::LbPolicy::maglev: return make_maglev_picker(std::move(hosts), maglev_table_size_);
     case Cluster::LbPolicy::random: return make_random_picker(std::move(hosts), random_);
     case Cluster::LbPolicy::least_request:

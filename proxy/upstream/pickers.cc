@@ -79,19 +79,24 @@ class ChoicesPicker final : public LoadBalancer::Picker {
   ChoicesPicker(std::vector<PickerHost> hosts, std::uint32_t choices, LoadBalancer::Random random)
       : hosts_(std::move(hosts)), choices_(choices), random_(std::move(random)) {}
   std::uint32_t pick(const LbContext&) override {
-    const PickerHost* best = nullptr;
-    std::uint32_t least = 0;
-    for (std::uint32_t i = 0; i < choices_; ++i) {
-      const PickerHost& sampled = hosts_[random_() % hosts_.size()];
-      const std::uint32_t active = sampled.host->active ? sampled.host->active->load(std::memory_order_relaxed) : 0;
-      if (best && active >= least) continue;
-      best = &sampled;
-      least = active;
+    const PickerHost* best = &sample();
+    std::uint32_t least = active(*best);
+    for (std::uint32_t i = 1; i < choices_; ++i) {
+      const PickerHost& sampled = sample();
+      if (const std::uint32_t other = active(sampled); other < least) {
+        best = &sampled;
+        least = other;
+      }
     }
     return best->index;
   }
 
  private:
+  const PickerHost& sample() { return hosts_[random_() % hosts_.size()]; }
+  static std::uint32_t active(const PickerHost& of) {
+    return of.host->active ? of.host->active->load(std::memory_order_relaxed) : 0;
+  }
+
   const std::vector<PickerHost> hosts_;
   const std::uint32_t choices_;
   LoadBalancer::Random random_;
@@ -215,7 +220,7 @@ PickerPtr make_choices_picker(std::vector<PickerHost> hosts, std::uint32_t choic
 PickerPtr make_random_picker(std::vector<PickerHost> hosts, LoadBalancer::Random random) {
   return std::make_unique<RandomPicker>(std::move(hosts), std::move(random));
 }
-PickerPtr make_ring_picker(std::vector<PickerHost> hosts, std::uint64_t min_size, std::uint64_t max_size) {
+PickerPtr make_ring_picker(const std::vector<PickerHost>& hosts, std::uint64_t min_size, std::uint64_t max_size) {
   return std::make_unique<RingPicker>(hosts, std::max<std::uint64_t>(1, min_size),
                                       std::max<std::uint64_t>(1, max_size));
 }

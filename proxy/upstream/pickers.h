@@ -22,7 +22,7 @@ PickerPtr make_choices_picker(std::vector<PickerHost> hosts, std::uint32_t choic
 /// Uniform, whatever the weights (as Envoy).
 PickerPtr make_random_picker(std::vector<PickerHost> hosts, LoadBalancer::Random random);
 /// Ketama ring as Envoy builds it (XXH64 of «KEY_i»); at most a million entries, whatever max_size says.
-PickerPtr make_ring_picker(std::vector<PickerHost> hosts, std::uint64_t min_size, std::uint64_t max_size);
+PickerPtr make_ring_picker(const std::vector<PickerHost>& hosts, std::uint64_t min_size, std::uint64_t max_size);
 /// Maglev (Eisenbud et al., listing 1) with weights as Envoy applies them; table_size is prime and at most
 /// 5000011, else it is 65537.
 PickerPtr make_maglev_picker(std::vector<PickerHost> hosts, std::uint64_t table_size);
