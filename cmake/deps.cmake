@@ -1,9 +1,8 @@
 # Imported targets for everything that is not ours. Static wherever Debian has an archive; see third_party/README.md.
 #
 #   clew::awslc (or Debian's OpenSSL, by CLEW_TLS) as clew::tls   clew::llhttp   clew::messages (xDS, Istio and OTLP protobuf)
-#   clew_json (Boost.JSON)   clew_spdlog   clew::boost (headers)   clew::nghttp2   clew::re2   clew::cares
-#   clew::yaml   clew::cli11   clew::xxhash   clew::protobuf   clew::prometheus (headers)   clew::zlib clew::brotli clew::zstd
-#   clew::catch2 (tests)
+#   clew_spdlog   clew::boost (headers)   clew::nghttp2   clew::re2   clew::cares   clew::yaml   clew::cli11   clew::xxhash
+#   clew::protobuf   clew::zlib   tests alone: clew_json (Boost.JSON)   clew::catch2
 
 find_package(Threads REQUIRED)
 
@@ -21,12 +20,8 @@ clew_archive(yaml libyaml-cpp.a)
 clew_archive(xxhash libxxhash.a)
 clew_archive(zlib libz.a)
 clew_archive(protobuf libprotobuf.a clew::zlib Threads::Threads)
-clew_archive(zstd libzstd.a)
-clew_archive(brotli libbrotlienc.a)
-find_library(CLEW_BROTLI_COMMON libbrotlicommon.a REQUIRED)
-target_link_libraries(clew::brotli INTERFACE ${CLEW_BROTLI_COMMON})
 
-foreach(header_only boost cli11 prometheus catch2)
+foreach(header_only boost cli11 catch2)
   add_library(clew::${header_only} INTERFACE IMPORTED GLOBAL)
 endforeach()
 
