@@ -68,7 +68,7 @@ soak: setup-root build peers ## the same and the mesh's faults at full scale: ho
 	@CLEW_SCALE=full $(PYTHON) -m pytest -q test/mesh/test_faults.py
 	@CLEW_SCALE=full $(PYTHON) test/ring test/attacks
 
-asan: setup-root asan-unit peers ## all rings under the address and undefined-behaviour sanitizers
+asan: setup-root asan-unit peers ## unit, in-process, mesh and attack rings under the address and undefined-behaviour sanitizers
 	$(call say,mesh ring under address and undefined-behaviour sanitizers)
 	@CLEW_BINARY=build/asan/clew $(PYTHON) test/ring test/mesh
 	@CLEW_BINARY=build/asan/clew $(PYTHON) test/ring test/attacks

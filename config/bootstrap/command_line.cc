@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::string_view about =
     "clew: the data plane of an Istio mesh in one small binary.\n"
-    "Started by pilot-agent in place of Envoy; takes Envoy's command line and bootstrap.";
+    "Started by pilot-agent in place of Envoy; takes Envoy's command line and bootstrap.\n"
+    "`clew init` (or `clew istio-iptables`) makes the rules that bring a pod's traffic here: see clew init --help.";
 
 /// Flags of Envoy that clew has no use for; the value says whether a word follows them.
 constexpr std::pair<std::string_view, bool> without_effect[] = {{"--disable-hot-restart", false},
@@ -52,7 +53,7 @@ constexpr std::uint64_t most_seconds = 365ull * 24 * 3600;
 
 void add_options(CLI::App& app, CommandLine& out, Raw& raw) {
   const auto seconds = CLI::Range(std::uint64_t{0}, most_seconds);
-  app.add_option("-c,--config-path", out.config_path, "The bootstrap: JSON, or YAML in a .yaml file");
+  app.add_option("-c,--config-path", out.config_path, "The bootstrap: a file of JSON or YAML, whatever its name");
   app.add_option("--config-yaml", out.config_yaml, "YAML or JSON merged over the bootstrap");
   app.add_option("--mode", raw.mode, "serve, or validate: check the configuration and leave")
       ->check(CLI::IsMember({"serve", "validate", "init_only"}));

@@ -203,7 +203,7 @@ constexpr AdminPage pages[] = {
     {"/certs", false, "certificates in use", certs},
     {"/clusters", false, "upstream clusters and their endpoints (?format=json, ?filter=REGEX)", clusters},
     {"/config_dump", false, "the configuration as received (?resource=, ?mask=, ?name_regex=, ?include_eds)", dump},
-    {"/contention", false, "always empty: no mutex is on the way of a request", contention},
+    {"/contention", false, "always empty: mutexes are not traced", contention},
     {"/drain_listeners", true, "drain listeners (?graceful, ?inboundonly, ?skip_exit)", drain_listeners},
     {"/healthcheck/fail", true, "not ready from now on, connections are told to finish", fail_health_check},
     {"/healthcheck/ok", true, "takes /healthcheck/fail back", pass_health_check},
