@@ -100,16 +100,17 @@ class H2Exchange final : public ClientExchange, public H2Stream {
   bool failed() const { return error != Errc::ok; }
   void wake();
   void fill(ResponseHead& into, const H2Head& head) const;
+  void take_early(ResponseHead& into);
 
   const std::shared_ptr<H2ClientCore> core_;
-  Arena arena_;  // trailers of both directions, early heads
-  std::list<Early, RecyclingAllocator<Early>> early_;
+  Arena arena_;                                        // trailers of both directions, early heads
+  std::list<Early, RecyclingAllocator<Early>> early_;  // whole ones
+  std::optional<HeaderMap> decoding_;                  // the early head that is coming
   std::optional<HeaderMap> trailers_, out_trailers_copy_;
   H2Body body_;
   Event sending_, head_;
   ResponseHead* wanted_ = nullptr;  // read_head() waits for it
-  HeaderMap* decoding_ = nullptr;
-  bool delivered_ = false;  // *wanted_ is complete
+  bool delivered_ = false;          // *wanted_ is complete
   bool extended_connect_ = false;
   bool sent_ = false;
 };
@@ -239,19 +240,21 @@ Task<Result<void>> H2Exchange::flush() {
 
 Task<Result<void>> H2Exchange::read_head(ResponseHead& into) {
   core_->io.flush();
-  if (!early_.empty()) {
-    fill(into, early_.front().head);
-    into.headers.clear();
-    for (const HeaderMap::Field& field : early_.front().headers.fields()) into.headers.add(field.name, field.value);
-    early_.pop_front();
-    co_return Result<void>();
-  }
   wanted_ = &into;
   while (!delivered_ && early_.empty() && !failed() && !(closed && sent_)) co_await head_.wait();
   wanted_ = nullptr;
   if (std::exchange(delivered_, false)) co_return Result<void>();
-  if (!early_.empty()) co_return co_await read_head(into);
-  co_return Error{failed() ? error : Errc::upstream_protocol_error};
+  if (early_.empty()) co_return Error{failed() ? error : Errc::upstream_protocol_error};
+  take_early(into);
+  co_return Result<void>();
+}
+
+void H2Exchange::take_early(ResponseHead& into) {
+  const Early& first = early_.front();
+  fill(into, first.head);
+  into.headers.clear();
+  for (const HeaderMap::Field& field : first.headers.fields()) into.headers.add(field.name, field.value);
+  early_.pop_front();
 }
 
 void H2Exchange::reset(Errc cause) noexcept {
@@ -263,14 +266,10 @@ void H2Exchange::reset(Errc cause) noexcept {
 
 HeaderMap& H2Exchange::headers_for(bool trailers) {
   if (trailers) return trailers_.emplace(arena_);
-  if (wanted_ && !delivered_) {
-    wanted_->headers.clear();
-    decoding_ = &wanted_->headers;
-  } else {
-    early_.push_back({H2Head{}, HeaderMap(arena_)});
-    decoding_ = &early_.back().headers;
-  }
-  return *decoding_;
+  if (!wanted_ || delivered_ || !early_.empty()) return decoding_.emplace(arena_);
+  decoding_.reset();
+  wanted_->headers.clear();
+  return wanted_->headers;
 }
 
 void H2Exchange::fill(ResponseHead& into, const H2Head& head) const {
@@ -284,12 +283,13 @@ void H2Exchange::fill(ResponseHead& into, const H2Head& head) const {
 }
 
 void H2Exchange::on_head(const H2Head& head) {
-  if (wanted_ && decoding_ == &wanted_->headers) {
+  if (decoding_) {
+    early_.push_back({head, std::move(*decoding_)});
+    decoding_.reset();
+    if (early_.size() > max_early_heads) return reset(Errc::upstream_protocol_error);
+  } else {
     fill(*wanted_, head);
     delivered_ = true;
-  } else {
-    early_.back().head = head;
-    if (early_.size() > max_early_heads) return reset(Errc::upstream_protocol_error);
   }
   wake();
 }

@@ -213,6 +213,46 @@ TEST_CASE("h2 client: interim heads that nobody has read yet have a bound", "[h2
   CHECK(f.t.run(exchange.read_head(response.head)).error().code == Errc::upstream_protocol_error);
 }
 
+TEST_CASE("h2 client: a head that is still coming is nobody's", "[h2]") {
+  Fixture f;
+  ClientExchange& exchange = f.get();
+  Response first, second;
+  const std::string hints = block({{":status", "103"}, {"link", "</a>"}});
+  const std::string answer = block({{":status", "200"}, {"x-first", "1"}});
+  const std::string rest = frame(continuation, end_headers, 1, block({{"x-second", "2"}, {"x-third", "3"}}));
+  std::optional<TestWorker::Started<Result<void>>> head;
+  SECTION("the one before it was waited for") {
+    head.emplace(f.t.start(exchange.read_head(first.head)));
+    f.hand->settle();
+    f.hand->send_raw(frame(headers, end_headers, 1, hints) + frame(headers, 0, 1, answer));
+  }
+  SECTION("nobody waited") {
+    f.hand->settle();
+    f.hand->send_raw(frame(headers, end_headers, 1, hints) + frame(headers, 0, 1, answer));
+    head.emplace(f.t.start(exchange.read_head(first.head)));
+  }
+  SECTION("the one before it began before anybody waited") {
+    f.hand->settle();
+    f.hand->send_raw(frame(headers, 0, 1, hints));
+    head.emplace(f.t.start(exchange.read_head(first.head)));
+    CHECK_FALSE(head->done());
+    f.hand->send_raw(frame(continuation, end_headers, 1) + frame(headers, 0, 1, answer));
+  }
+  REQUIRE(head->done());
+  CHECK(first.head.status == 103);
+  CHECK(first.head.headers.get("link") == "</a>");
+  CHECK(first.head.headers.size() == 1);
+  auto next = f.t.start(exchange.read_head(second.head));
+  CHECK_FALSE(next.done());
+  f.hand->send_raw(rest);
+  REQUIRE(next.done());
+  REQUIRE(next.get().has_value());
+  CHECK(second.head.status == 200);
+  for (const auto& [name, value] : Fields{{"x-first", "1"}, {"x-second", "2"}, {"x-third", "3"}})
+    CHECK(second.head.headers.get(name) == value);
+  CHECK(second.head.headers.size() == 3);
+}
+
 TEST_CASE("h2 client: what ended an exchange says whether it may be tried again", "[h2]") {
   Fixture f;
   ClientExchange& first = f.get();
