@@ -61,6 +61,7 @@ class H2ClientCore final : public H2Session::Owner {
 
  private:
   void ping();
+  void end_if_drained();
 
   const std::uint32_t max_streams_;
   const Duration ping_interval_, ping_timeout_;
@@ -156,15 +157,21 @@ void H2ClientCore::exchange_closed() {
   --open_;
   io.flush();
   changed();
-  if (draining_ && open_ == 0) io.finish();
+  end_if_drained();
 }
 
 void H2ClientCore::drain() {
   if (std::exchange(draining_, true)) return;
-  session.goaway();
-  io.flush();
-  if (open_ == 0) io.finish();
+  end_if_drained();
   changed();
+}
+
+/// The GOAWAY comes last: an exchange that is open may have its head still to send, and there are servers that take no
+/// request after a GOAWAY (Go's).
+void H2ClientCore::end_if_drained() {
+  if (!draining_ || open_ > 0 || closed) return;
+  session.goaway();
+  io.finish();
 }
 
 void H2ClientCore::changed() {

@@ -370,6 +370,30 @@ TEST_CASE("h2 client: drain finishes what is under way", "[h2]") {
   CHECK(f.client->closed());
 }
 
+TEST_CASE("h2 client: a request that was open before the drain leaves before the GOAWAY", "[h2]") {
+  Fixture f;
+  Request request;
+  ClientExchange& exchange = f.open();
+  f.client->drain();
+  f.t.poll();
+  CHECK_FALSE(f.client->can_open());
+  REQUIRE(exchange.send_head(request.head, true).has_value());
+  Response response;
+  auto head = f.t.start(exchange.read_head(response.head));
+  f.hand->settle();
+  CHECK(of_type(f.hand->frames(), headers).size() == 1);
+  CHECK(of_type(f.hand->frames(), goaway).empty());
+  f.answer(0, "done");
+  f.hand->settle();
+  REQUIRE(head.done());
+  CHECK(f.read_all(exchange.body()) == "done");
+  f.exchanges.clear();
+  f.hand->settle();
+  CHECK(of_type(f.hand->frames(), goaway).size() == 1);
+  f.t.advance(std::chrono::seconds(2));
+  CHECK(f.client->closed());
+}
+
 TEST_CASE("h2 client: a peer that does not answer pings is gone", "[h2]") {
   UpstreamHttpOptions options;
   options.keepalive_interval = std::chrono::seconds(10);

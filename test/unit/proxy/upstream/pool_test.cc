@@ -1,4 +1,5 @@
 #include "fixture.h"
+#include "test/unit/proxy/http/h2_hand.h"
 
 using namespace clew;
 using namespace std::chrono_literals;
@@ -443,4 +444,33 @@ TEST_CASE("HTTP/2: one connection for many requests, resets are told apart") {
   for (Request* r : {&one, &two, &three}) REQUIRE(r->reply().flag == ResponseFlag::upstream_connection_termination);
   REQUIRE(f.stats().upstream_rq_active.value() == 0);
   REQUIRE(f.stats().upstream_cx_active.value() == 0);
+}
+
+TEST_CASE("HTTP/2: a connection for one request serves that one") {
+  Fixture f;
+  f.add_cluster("a", endpoints({1}), [](Cluster& c) {
+    c.http.protocol = UpstreamHttpOptions::Protocol::http2;
+    c.http.max_requests_per_connection = 1;
+  });
+  for (std::size_t i = 0; i < 2; ++i) {
+    Request r(f);
+    r.start();
+    MemoryTransport& peer = f.connector.peer(i);
+    const std::string said = peer.receive();
+    REQUIRE(h2::of_type(h2::parse(said), h2::goaway).empty());  // after one, many a server takes no request
+    h2::Side server(h2::server_options());
+    server.feed(said);
+    REQUIRE(server.streams.size() == 1);
+    h2::Response ok;
+    REQUIRE(server.session.send_head(*server.streams[0], ok.head, false).has_value());
+    server.streams[0]->out.append("hi");
+    server.streams[0]->out_last = true;
+    server.session.send_more(*server.streams[0]);
+    peer.send(server.send());
+    f.t.poll();
+    REQUIRE(r.read() == std::pair(std::string("hi"), Errc::eof));
+    r.drop_response();
+    REQUIRE(f.connector.ended(i));
+  }
+  REQUIRE(f.stats().upstream_cx_max_requests.value() == 2);
 }
