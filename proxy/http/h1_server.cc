@@ -309,13 +309,9 @@ Task<Result<void>> Http1Server::read_head() {
   head_late_ = false;
   Result<void> result = decoder_->read_head(input_);
   if (result || result.error().code != Errc::would_block) co_return result;
-  // The head's own time answers, the stream's closes: whichever is shorter.
-  const Duration idle = hcm_.stream_idle_timeout > Duration::zero() ? hcm_.stream_idle_timeout : idle_timeout();
-  const Duration late = hcm_.request_headers_timeout;
-  if (late > Duration::zero() && (late <= idle || idle <= Duration::zero()))
-    arm(Deadline::head, late);
-  else
-    arm(Deadline::idle, idle);
+  // The head's own time answers, the stream's closes.
+  const Duration limit = head_time(hcm_);
+  arm(limit == hcm_.request_headers_timeout ? Deadline::head : Deadline::idle, limit);
   while (!result && result.error().code == Errc::would_block) {
     const Result<std::size_t> got = fill();
     if (!got && got.error().code == Errc::would_block) co_await watch().wait();

@@ -79,9 +79,10 @@ class H2Server final : public H2Session::Owner {
   /// A head is complete: run_stream may have it once the session can be called again.
   void head_done(ServerStream& stream) { ready_.push_back(&stream); }
   void refuse(ServerStream& stream) { refused_.push_back(&stream); }
-  /// Closed before its head was complete.
-  void forget_unstarted(ServerStream& stream) { dead_.splice(dead_.end(), streams_, stream.self); }
-  void head_arrived() { head_timer_.cancel(); }
+  /// Closed, or refused, before run_stream had it.
+  void forget_unstarted(ServerStream& stream);
+  /// Complete, or given up.
+  void head_over(ServerStream& stream);
 
   HttpService service;
   const HttpConnectionManager& hcm;
@@ -95,7 +96,8 @@ class H2Server final : public H2Session::Owner {
   void bury_dead();
   void start_drain();
   void last_goaway();
-  void idle();
+  bool busy() const { return serving_ > 0 || head_of_ || !ready_.empty(); }
+  void rest();
 
   Transport& transport_;
   const ConnectionInfo& connection_;
@@ -103,6 +105,8 @@ class H2Server final : public H2Session::Owner {
   TaskGroup requests_, writer_;
   Streams streams_, dead_;
   std::vector<ServerStream*> ready_, refused_;
+  ServerStream* head_of_ = nullptr;  // whose head is coming: one at a time, RFC 9113 4.3
+  std::size_t serving_ = 0;          // requests that run_stream has
   Timer idle_timer_, life_timer_, drain_timer_, head_timer_;
   std::uint64_t requests_seen_ = 0;
   bool draining_ = false, goaway_sent_ = false;
@@ -131,7 +135,7 @@ HeaderMap& ServerStream::headers_for(bool trailers) {
 }
 
 void ServerStream::on_head(const H2Head& head) {
-  server_.head_arrived();
+  server_.head_over(*this);
   RequestHead& request = stream.request;
   request.method = head.method;
   request.scheme = head.scheme;
@@ -314,7 +318,7 @@ Task<void> H2Server::run(Buffer initial) {
     life_timer_.arm(*hcm.max_connection_duration);
   drain_.set_hook([this] { start_drain(); });
   if (drain_.draining()) start_drain();
-  idle();
+  rest();
   writer_.spawn(io.write());
   const Errc why = co_await io.read(std::move(initial), [this] { after_feed(); });
   if (why == Errc::http_bad_message || why == Errc::http_flood || session.failed() == Errc::http_bad_message)
@@ -334,24 +338,44 @@ Task<void> H2Server::run(Buffer initial) {
 
 H2Stream* H2Server::on_stream() {
   idle_timer_.cancel();
-  if (hcm.request_headers_timeout > Duration::zero()) head_timer_.arm(hcm.request_headers_timeout);
+  head_timer_.cancel();
   ServerStream& stream = streams_.emplace_back(*this, connection_);
   stream.self = std::prev(streams_.end());
+  head_of_ = &stream;
   return &stream;
 }
 
+void H2Server::head_over(ServerStream& stream) {
+  if (head_of_ != &stream) return;
+  head_of_ = nullptr;
+  head_timer_.cancel();
+}
+
+void H2Server::forget_unstarted(ServerStream& stream) {
+  head_over(stream);
+  dead_.splice(dead_.end(), streams_, stream.self);
+  if (!busy()) rest();
+}
+
 void H2Server::after_feed() {
-  for (ServerStream* stream : refused_) session.reset(*stream, H2Code::protocol_error);
+  for (ServerStream* stream : refused_) {
+    if (stream->closed) continue;  // reset in the same breath
+    session.detach(*stream, H2Code::protocol_error);
+    forget_unstarted(*stream);
+  }
   refused_.clear();
   for (ServerStream* stream : ready_) {
-    if (stream->closed) continue;  // reset in the same breath
+    if (stream->closed) continue;
     stream->started = true;
+    ++serving_;
     ++requests_seen_;
     requests_.spawn(serve(*stream));
   }
   ready_.clear();
   bury_dead();
-  if (streams_.empty()) idle();
+  if (!busy()) rest();
+  const Duration late = head_of_ ? head_time(hcm) : Duration::zero();
+  if (late > Duration::zero() && !head_timer_.armed()) head_timer_.arm(late);
   if (hcm.max_requests_per_connection > 0 && requests_seen_ >= hcm.max_requests_per_connection) start_drain();
 }
 
@@ -386,12 +410,13 @@ Task<void> H2Server::serve(ServerStream& stream) {
   session.detach(stream, stream.out_done ? H2Code::no_error : H2Code::internal_error);
   streams_.erase(stream.self);
   io.flush();
-  if (streams_.empty()) idle();
+  --serving_;
+  if (!busy()) rest();
 }
 
 /// No request is under way.
-void H2Server::idle() {
-  if (goaway_sent_) return io.finish();
+void H2Server::rest() {
+  if (goaway_sent_ || session.failed() != Errc::ok) return io.finish();
   const Duration timeout = hcm.idle_timeout.value_or(std::chrono::hours(1));
   if (timeout > Duration::zero() && !idle_timer_.armed()) idle_timer_.arm(timeout);
 }
@@ -411,7 +436,7 @@ void H2Server::last_goaway() {
   drain_timer_.cancel();
   session.goaway();
   io.flush();
-  if (streams_.empty()) io.finish();
+  if (!busy()) io.finish();
 }
 
 }  // namespace

@@ -34,6 +34,13 @@ Task<Codec> sniff(HttpService service, Transport& transport, const HttpConnectio
 
 }  // namespace
 
+Duration head_time(const HttpConnectionManager& hcm) {
+  const Duration idle = hcm.stream_idle_timeout > Duration::zero() ? hcm.stream_idle_timeout
+                                                                   : hcm.idle_timeout.value_or(std::chrono::hours(1));
+  const Duration head = hcm.request_headers_timeout;
+  return head > Duration::zero() && (head <= idle || idle <= Duration::zero()) ? head : idle;
+}
+
 Task<void> serve_http(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
                       const HttpConnectionManager& hcm, DrainSignal& drain) {
   HttpServerStats& stats = service.stats;

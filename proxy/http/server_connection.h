@@ -37,6 +37,10 @@ struct HttpService {
   HttpServerStats& stats;
 };
 
+/// How long the head of a request may take to come: request_headers_timeout, or the time in which a stream may be idle
+/// where that is shorter. Zero: for ever.
+Duration head_time(const HttpConnectionManager& hcm);
+
 /// Serves until the peer leaves, an error, idle timeout or drain. Codec automatic: TLS ALPN «h2», else the first bytes
 /// (PRI preface), decide. initial: bytes that were read from the transport already. Closes the transport.
 Task<void> serve_http(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,

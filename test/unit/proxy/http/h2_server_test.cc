@@ -455,5 +455,56 @@ TEST_CASE("h2 server: a head that does not end", "[h2]") {
   CHECK(f.served->done());
 }
 
+TEST_CASE("h2 server: no connection is without a timer", "[h2]") {
+  Fixture f;
+  f.hcm.stream_idle_timeout = GENERATE(Duration(std::chrono::minutes(5)), Duration::zero());
+  f.start();
+  Fields somebody = get_fields(), many = get_fields();
+  somebody[2].second = "user@a.test";
+  for (int i = 0; i < 101; ++i) many.push_back({"x-" + std::to_string(i), "1"});
+  SECTION("a head that does not end") { f.hand->send_raw(frame(headers, end_stream, 1, block(get_fields()))); }
+  SECTION("a head that is refused") {
+    f.hand->send_raw(frame(headers, end_headers | end_stream, 1, block(somebody)));
+    CHECK(f.observer.done == 1);  // and in the log at once
+  }
+  SECTION("a head that is too large") { f.hand->send_raw(frame(headers, end_headers | end_stream, 1, block(many))); }
+  SECTION("a head that is none") { f.hand->send_raw(get(1, {{"connection", "close"}})); }
+  SECTION("a head that is too large and does not end") { f.hand->send_raw(frame(headers, end_stream, 1, block(many))); }
+  f.t.advance(std::chrono::minutes(1));
+  CHECK_FALSE(f.served->done());
+  f.t.advance(std::chrono::hours(2));
+  CHECK(f.served->done());
+}
+
+TEST_CASE("h2 server: a refused head's time ends with it", "[h2]") {
+  Fixture f;
+  f.hcm.request_headers_timeout = std::chrono::seconds(10);
+  f.start();
+  NotedStream& other = f.get();
+  Request request;
+  SECTION("too many fields") {
+    for (int i = 0; i < 101; ++i) request.head.headers.add("x-" + std::to_string(i), "1");
+  }
+  SECTION("somebody in the authority") { request.head.authority = "user@a.test"; }
+  f.hand->request(request.head, true);
+  f.hand->settle();
+  f.t.advance(std::chrono::seconds(11));
+  CHECK_FALSE(f.served->done());
+  f.answer(0, "fine");
+  CHECK(other.in.to_string() == "fine");
+}
+
+TEST_CASE("h2 server: requests that go and requests that come in one read", "[h2]") {
+  // One that is there and not yet being served counts as under way.
+  Fixture f;
+  f.hcm.idle_timeout = std::chrono::seconds(30);
+  f.start();
+  f.hand->send_raw(post(1) + get(3) + frame(rst_stream, 0, 1, number(NGHTTP2_CANCEL)));
+  REQUIRE(f.forwarder.calls.size() == 1);
+  f.t.advance(std::chrono::minutes(1));
+  CHECK_FALSE(f.transport->write_ended());
+  CHECK(f.stats.downstream_cx_idle_timeout.value() == 0);
+}
+
 }  // namespace
 }  // namespace clew
