@@ -353,6 +353,7 @@ void H2Server::head_over(ServerStream& stream) {
 
 void H2Server::forget_unstarted(ServerStream& stream) {
   head_over(stream);
+  session.discard(stream);
   dead_.splice(dead_.end(), streams_, stream.self);
   if (!busy()) rest();
 }

@@ -472,6 +472,7 @@ void H2Session::reset(H2Stream& stream, H2Code code) {
   if (stream.closed || stream.id == 0) return;
   if (block_.stream == &stream) block_.stream = nullptr;
   if (stream.error == Errc::ok) stream.error = Errc::canceled;
+  if (!stream.in_ended) discard(stream);
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id, static_cast<std::uint32_t>(code));
 }
 

@@ -145,6 +145,7 @@ class H2Session {
   void consume(H2Stream& stream, std::size_t n);
   /// Nobody will read `in`: what came and what will come goes back to the connection's window, the stream's stays shut.
   void discard(H2Stream& stream);
+  /// `in` is forgotten, too, unless it is whole.
   void reset(H2Stream& stream, H2Code code);
   /// The owner's stream goes away; resets it when it is not over. What is unread goes back to the connection's window.
   void detach(H2Stream& stream, H2Code code = H2Code::cancel);

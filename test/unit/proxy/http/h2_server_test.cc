@@ -435,6 +435,28 @@ TEST_CASE("h2 server: refused heads are logged and cost nobody else", "[h2]") {
   CHECK(other.in.to_string() == "fine");
 }
 
+TEST_CASE("h2 server: what cancelled requests brought goes back to the connection's window", "[h2][attack]") {
+  Fixture f;
+  f.start();
+  const std::string piece(15000, 'x');
+  std::uint32_t id = 1;
+  for (; id < 200; id += 2) {
+    std::string all = post(id);
+    for (int i = 0; i < 4; ++i) all += frame(data, 0, id, piece);
+    f.wire->send(all + frame(rst_stream, 0, id, number(NGHTTP2_CANCEL)));
+    f.t.poll();
+  }
+  CHECK(f.forwarder.calls.empty());
+  f.wire->send(post(id));
+  for (int i = 0; i < 32; ++i) {
+    f.wire->send(frame(data, i == 31 ? end_stream : 0, id, std::string(16384, 'y')));
+    f.t.poll();
+  }
+  REQUIRE(f.forwarder.calls.size() == 1);
+  CHECK(f.call(0).body.size() == 512 * 1024);
+  CHECK(f.call(0).body_ended);
+}
+
 TEST_CASE("h2 server: underscores may be dropped", "[h2]") {
   Fixture f;
   f.hcm.headers_with_underscores = HttpConnectionManager::Underscores::drop_header;

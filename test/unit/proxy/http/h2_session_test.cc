@@ -133,6 +133,11 @@ TEST_CASE("h2 session: a body that nobody reads gives the connection's window ba
     CHECK(p.server.streams[0]->in.empty());
     CHECK_FALSE(first.out.empty());  // its own window stays shut
   }
+  SECTION("reset") {
+    p.server.session.reset(*p.server.streams[0], H2Code::cancel);
+    exchange(p.client, p.server);
+    CHECK(first.error == Errc::http_stream_reset);
+  }
   SECTION("detached") {
     p.server.session.detach(*p.server.streams[0]);
     exchange(p.client, p.server);
