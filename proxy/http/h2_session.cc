@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t max_control_queue = 1000;  // frames that the peer makes us send and does not read
 constexpr std::size_t max_continuations = 512;   // their bytes are bounded by the head's limit; this is for empty ones
 // Smaller pieces are copied: a slice pins its whole slab, and each is one more for the kernel to gather.
-constexpr std::size_t copy_in_below = 512, copy_out_below = 2048;
+constexpr std::size_t copy_in_below = 4096, copy_out_below = 2048;
 constexpr int known_name = NGHTTP2_NV_FLAG_NO_COPY_NAME;  // lower case, and there for ever
 
 std::string_view view(const std::uint8_t* data, std::size_t size) {

@@ -433,6 +433,15 @@ TEST_CASE("h2 session: small pieces do not pin large ones", "[h2]") {
   CHECK(side.streams[0]->in.peek(slices) < 100);
 }
 
+TEST_CASE("h2 session: small frames do not pin the memory of the reads that they came in", "[h2]") {
+  Side side(server_options());
+  side.feed(hello() + frame(settings, ack, 0) + post(1));
+  for (int i = 0; i < 400; ++i) REQUIRE(side.feed(frame(data, 0, 1, std::string(600, 'x'))) == Errc::ok);
+  CHECK(side.streams.at(0)->in.size() == 400 * 600);
+  std::vector<iovec> slices(400);
+  CHECK(side.streams[0]->in.peek(slices) < 30);
+}
+
 TEST_CASE("h2 session: a peer that is not HTTP/2", "[h2]") {
   Side side(server_options());
   CHECK(side.feed("GET / HTTP/1.1\r\nhost: a\r\n\r\n") == Errc::http_bad_message);
