@@ -38,8 +38,9 @@ Task<Errc> H2Io::read(Buffer initial, std::function<void()> fed) {
 Task<void> H2Io::write() {
   for (;;) {
     Buffer& out = session_.pending();
+    if (session_.failed() != Errc::ok) finish();
     if (out.empty()) {
-      if (finishing_ || session_.failed() != Errc::ok) break;
+      if (finishing_) break;
       co_await wake_.wait();
       continue;
     }

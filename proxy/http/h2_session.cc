@@ -176,6 +176,7 @@ struct H2Session::Callbacks {
     if (H2Stream* stream = frame->hd.stream_id ? s.find(frame->hd.stream_id) : nullptr;
         stream && stream->error == Errc::ok) {
       stream->error = Errc::http_bad_message;
+      stream->provoked_ = true;
       stream->on_received();
       if (!s.accounting_.premature_reset()) return s.flood("malformed frames");
     }
@@ -201,8 +202,8 @@ struct H2Session::Callbacks {
             frame->rst_stream.error_code == NGHTTP2_STREAM_CLOSED ||
             frame->rst_stream.error_code == NGHTTP2_FRAME_SIZE_ERROR) {
           H2Stream* stream = s.find(frame->hd.stream_id);
-          const bool counted = stream && stream->error == Errc::http_bad_message;
           if (stream && stream->error == Errc::ok) stream->error = Errc::http_bad_message;
+          const bool counted = stream && stream->provoked_;
           if (!counted && !s.accounting_.premature_reset()) s.flood("provoked resets");  // its GOAWAY is next
         }
         return 0;

@@ -88,6 +88,7 @@ class H2Stream {
   bool head_sent_ = false;
   bool deferred_ = false;
   bool discarding_ = false;
+  bool provoked_ = false;  // a reset that the peer provoked is counted
 };
 
 struct H2Options {

@@ -107,11 +107,11 @@ std::shared_ptr<const RouteTable> any_route() {
 }
 
 struct Fixture {
-  explicit Fixture(const H2Options& peer = client_options()) {
+  explicit Fixture(const H2Options& peer = client_options(), std::size_t capacity = 1024 * 1024) {
     hcm.inline_routes = any_route();
     hcm.upgrades = {"websocket"};
     hcm.stream_idle_timeout = Duration::zero();
-    auto [near_end, far_end] = MemoryTransport::make(1024 * 1024);
+    auto [near_end, far_end] = MemoryTransport::make(capacity);
     transport = std::move(near_end);
     wire = std::move(far_end);
     hand = std::make_unique<Hand>(t, *wire, peer);
@@ -433,6 +433,34 @@ TEST_CASE("h2 server: refused heads are logged and cost nobody else", "[h2]") {
   CHECK(f.observer.details.starts_with("http2."));
   f.answer(0, "fine");
   CHECK(other.in.to_string() == "fine");
+}
+
+TEST_CASE("h2 server: refused heads without end are a flood", "[h2][attack]") {
+  Fixture f;
+  f.start();
+  Fields fields = get_fields();
+  fields[2].second = "user@a.test";
+  for (std::uint32_t i = 0; i < 2000 && !f.transport->write_ended(); ++i) {
+    f.wire->send(frame(headers, end_headers | end_stream, 2 * i + 1, block(fields)));
+    f.t.poll();
+  }
+  const auto byes = of_type(parse(f.hand->received + f.wire->receive()), goaway);
+  REQUIRE(byes.size() == 1);
+  CHECK(byes[0].code() == NGHTTP2_ENHANCE_YOUR_CALM);
+  CHECK(f.observer.done <= 300);
+  CHECK(f.forwarder.calls.empty());
+}
+
+TEST_CASE("h2 server: a flood whose sender does not read ends, too", "[h2][attack]") {
+  Fixture f(client_options(), 200);
+  f.start();
+  Fields fields = get_fields();
+  fields[2].second = "user@a.test";
+  std::string all;
+  for (std::uint32_t i = 0; i < 600; ++i) all += frame(headers, end_headers | end_stream, 2 * i + 1, block(fields));
+  f.hand->send_raw(all);
+  f.t.advance(std::chrono::seconds(10));
+  CHECK(f.served->done());
 }
 
 TEST_CASE("h2 server: what cancelled requests brought goes back to the connection's window", "[h2][attack]") {
