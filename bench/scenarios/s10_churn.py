@@ -1,4 +1,6 @@
-"""S10: connect, one request, close, through an iptables REDIRECT, 32 at a time."""
+"""S10: connect, one request, close, through an iptables REDIRECT, 32 at a time.
+
+The floor (floor/closing.cc) keeps its upstream connections, as all do, and reads of HTTP what it cannot do without."""
 
 import functools
 import subprocess
@@ -34,8 +36,11 @@ def run(bench):
     if not bench.root:
         raise Failed("redirect rules need root")
     with bench.peers.backend() as backend:
-        starts = {name: functools.partial(Redirected, start)
-                  for name, start in http.start_all(bench, "h1", backend.port).items()}
+        starts = http.start_all(bench, "h1", backend.port)
+        if bench.size != "smoke":
+            starts["floor"] = functools.partial(bench.peers.start_floor, backend.port, tool="bench_closing")
+        starts = {name: functools.partial(Redirected, start) for name, start in starts.items()}
+
         def load(redirected, seconds):
             return bench.loads.wrk(f"http://127.0.0.1:{redirected.port}/body", seconds, headers=["Connection: close"])
         bench.compare("redirected", starts, lambda r: per_request([r.proxy], lambda: load(r, bench.seconds), backend),

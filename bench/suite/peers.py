@@ -80,10 +80,10 @@ class Peers:
         proxy.name, proxy.port, proxy.admin = name, listen, admin
         return proxy
 
-    def start_floor(self, upstream, tls_in=None):
-        """The bare relay; upstream "answer": it answers itself."""
+    def start_floor(self, upstream, tls_in=None, tool="bench_relay"):
+        """The bare relay (upstream "answer": it answers itself), or another tool that is the floor of a scenario."""
         port = free_port()
-        argv = [self.tools / "bench_relay", port, upstream]
+        argv = [self.tools / tool, port, upstream]
         if tls_in:
             argv += ["--tls-in", *(tls_in[k] for k in ("server_pem", "server_key", "ca_pem"))]
         floor = Proxy(argv, PROXY_CPU, self.cwd, "floor")
