@@ -120,9 +120,9 @@ class Proxy:
         return text
 
 
-def ask(connection, times):
+def ask(connection, times, field=b""):
     for _ in range(times):
-        connection.sendall(b"GET /body HTTP/1.1\r\nhost: gates.example\r\nuser-agent: gates\r\naccept: */*\r\n\r\n")
+        connection.sendall(b"GET /body HTTP/1.1\r\nhost: gates.example\r\nuser-agent: gates\r\naccept: */*\r\n" + field + b"\r\n")
         got = b""
         while not got.endswith(BODY):
             piece = connection.recv(65536)
@@ -131,19 +131,34 @@ def ask(connection, times):
             got += piece
 
 
-def per_request(clew, upstream, tool, read, h2=False):
+def keep_alive(proxy, requests):
+    with proxy.connect() as connection:
+        ask(connection, requests)
+
+
+def over_http2(proxy, requests):
+    with proxy.connect() as connection:
+        http2.Client(connection).ask(requests)
+
+
+def short_connections(proxy, requests):
+    """Each has a connection, and comes when that is waiting for it: the longest way, which no haste of ours can shorten."""
+    for _ in range(requests):
+        with proxy.connect() as connection:
+            time.sleep(0.002)
+            ask(connection, 1, b"connection: close\r\n")
+            if connection.recv(1):
+                raise RuntimeError("the proxy did not close the connection")
+
+
+def per_request(clew, upstream, tool, read, load=keep_alive):
     """(run with many requests - run with few) / requests more, for each number that `read` finds in the tool's output."""
     few, many = 200, 1200
     results = []
     for requests in (few, many):
-        proxy = Proxy(clew, upstream, tool, h2=h2)
-        connection = proxy.connect()
-        if h2:
-            http2.Client(connection).ask(requests)
-        else:
-            ask(connection, requests)
+        proxy = Proxy(clew, upstream, tool, h2=load is over_http2)
+        load(proxy, requests)
         results.append(read(proxy.end()))
-        connection.close()
     return [(b - a) / (many - few) for a, b in zip(*results)]
 
 
@@ -234,9 +249,12 @@ def measure(clew):
         "user instructions a request": per_request(clew, upstream, callgrind, instructions)[0],
         "heap allocations a request": per_request(clew, upstream, memcheck, allocations)[0],
         "bytes an idle connection": idle_connection(clew, upstream),
-        "gRPC: system calls a request": per_request(clew, grpc, strace, calls, h2=True)[0],
-        "gRPC: user instructions a request": per_request(clew, grpc, callgrind, instructions, h2=True)[0],
-        "gRPC: heap allocations a request": per_request(clew, grpc, memcheck, allocations, h2=True)[0],
+        "short connection: system calls": per_request(clew, upstream, strace, calls, short_connections)[0],
+        "short connection: user instructions": per_request(clew, upstream, callgrind, instructions, short_connections)[0],
+        "short connection: heap allocations": per_request(clew, upstream, memcheck, allocations, short_connections)[0],
+        "gRPC: system calls a request": per_request(clew, grpc, strace, calls, over_http2)[0],
+        "gRPC: user instructions a request": per_request(clew, grpc, callgrind, instructions, over_http2)[0],
+        "gRPC: heap allocations a request": per_request(clew, grpc, memcheck, allocations, over_http2)[0],
         "bytes an idle HTTP/2 connection": idle_http2_connection(clew, grpc),
         "bytes an idle mTLS HTTP/2 connection": mtls_connection,
         "bytes a cluster": per_cluster(clew, upstream, private_bytes),
