@@ -2,6 +2,7 @@
 
 #include "proxy/base/free_list.h"
 
+#include <algorithm>
 #include <array>
 #include <new>
 
@@ -9,7 +10,8 @@ namespace clew {
 
 namespace {
 
-constexpr std::size_t size_step = 32, largest_kept = 4096;
+// Sizes that leave no gap in glibc's blocks, which have a word beside them and stand 16 bytes apart.
+constexpr std::size_t smallest = 24, size_step = 16, largest_kept = smallest + 255 * size_step;
 constexpr std::size_t most_kept = reuse_memory ? 2 * 1024 * 1024 : 0;  // bytes of a thread
 
 struct Link {
@@ -18,7 +20,7 @@ struct Link {
 
 // Plain data, so that its use asks for no look whether it was made already.
 struct Lists {
-  std::array<Link*, largest_kept / size_step> of_size;
+  std::array<Link*, (largest_kept - smallest) / size_step + 1> of_size;
   std::size_t room;  // bytes that may still be kept
   bool begun;
 };
@@ -37,8 +39,8 @@ struct Lifetime {
   }
 };
 
-std::size_t size_class(std::size_t size) { return (size + size_step - 1) / size_step - 1; }
-std::size_t class_size(std::size_t at) { return (at + 1) * size_step; }
+std::size_t size_class(std::size_t size) { return (std::max(size, smallest) - smallest + size_step - 1) / size_step; }
+std::size_t class_size(std::size_t at) { return smallest + at * size_step; }
 
 void* allocate(std::size_t at) {
   if (!lists.begun) {

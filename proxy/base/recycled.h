@@ -8,8 +8,8 @@
 
 namespace clew {
 
-/// Blocks of up to 4 KiB are kept for the next use, 2 MiB a thread; others are the allocator's. size: the same at both
-/// ends, not 0.
+/// Blocks of up to 4,104 bytes are kept for the next use, 2 MiB a thread; others are the allocator's. size: the same at
+/// both ends, not 0.
 void* take_recycled(std::size_t size);
 void recycle(void* memory, std::size_t size) noexcept;
 

@@ -24,6 +24,18 @@ TEST_CASE("recycled: a block comes back for a size of its class, not for another
   recycle(huge, 1 << 20);
 }
 
+TEST_CASE("recycled: a class has room for each of its sizes, to its edges") {
+  for (std::size_t size = 1; size <= 4200; ++size) {
+    void* const block = take_recycled(size);
+    std::memset(block, 3, size);
+    recycle(block, size);
+    void* const again = take_recycled(size);
+    if (reuse_memory && size <= 4104) CHECK(again == block);
+    std::memset(again, 4, size);
+    recycle(again, size);
+  }
+}
+
 TEST_CASE("recycled: more blocks than are kept go back to the allocator") {
   std::vector<void*> blocks;
   for (int i = 0; i < 40'000; ++i) blocks.push_back(take_recycled(64));
