@@ -95,11 +95,21 @@ struct UpstreamHttpOptions {
   bool accept_http_10 = false;
 };
 
+/// envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport: the upstream is told whose
+/// connection it serves, before anything else.
+struct ProxyProtocol {
+  enum class Version : std::uint8_t { v1, v2 } version = Version::v1;
+  std::string extensions;  // added_tlvs as they go on the wire; of v2 alone
+  /// What the two bytes of a v2 header's length leave to the extensions, whatever the addresses.
+  static constexpr std::size_t max_extensions = 65535 - 36;
+};
+
 /// A transport socket and the endpoint metadata that selects it; an empty match matches every endpoint.
 struct TransportSocketMatch {
   std::string name;
   std::vector<std::pair<std::string, std::string>> match;
   std::shared_ptr<const TlsParams> tls;  // null: raw_buffer
+  std::optional<ProxyProtocol> proxy_protocol = {};
 };
 
 struct Cluster {

@@ -24,16 +24,9 @@ namespace {
 constexpr std::uint64_t max_ring = 8 * 1024 * 1024;
 constexpr std::uint64_t max_maglev = 5'000'011;
 
-std::uint32_t decode_percentage(std::uint32_t value, std::string_view field, Scope& scope) {
-  if (value > 100) scope.fail(field, fmt::format("{} is no percentage", value));
-  return value;
-}
-
-Duration decode_positive(const google::protobuf::Duration& message, std::string_view field, Scope& scope) {
+Duration decode_field(const google::protobuf::Duration& message, std::string_view field, Scope& scope) {
   const Scope::Field in(scope, field);
-  const Duration out = decode_duration(message, scope);
-  if (out == Duration::zero()) scope.fail("must be above 0");
-  return out;
+  return decode_duration(message, scope);
 }
 
 bool is_prime(std::uint64_t number) {
@@ -73,7 +66,6 @@ void decode_load_balancing(const Message& message, Scope& scope, Cluster& out) {
     scope.fail("lb_policy", "CLUSTER_PROVIDED and type ORIGINAL_DST need each other");
   if (message.least_request_lb_config().has_choice_count()) {
     out.least_request_choice_count = message.least_request_lb_config().choice_count().value();
-    if (out.least_request_choice_count < 2) scope.fail("least_request_lb_config.choice_count", "must be 2 or more");
   }
   if (const auto& ring = message.ring_hash_lb_config(); message.has_ring_hash_lb_config()) {
     if (ring.has_minimum_ring_size()) out.ring_min_size = ring.minimum_ring_size().value();
@@ -126,31 +118,27 @@ OutlierDetection decode_outlier(const cluster::OutlierDetection& message, Scope&
   const auto number = [](bool set, const google::protobuf::UInt32Value& value, std::uint32_t& into) {
     if (set) into = value.value();
   };
-  const auto percent = [&](bool set, const google::protobuf::UInt32Value& value, std::string_view field,
-                           std::uint32_t& into) {
-    if (set) into = decode_percentage(value.value(), field, scope);
-  };
   number(message.has_consecutive_5xx(), message.consecutive_5xx(), out.consecutive_5xx);
   number(message.has_consecutive_gateway_failure(), message.consecutive_gateway_failure(),
          out.consecutive_gateway_failure);
   number(message.has_consecutive_local_origin_failure(), message.consecutive_local_origin_failure(),
          out.consecutive_local_origin_failure);
-  percent(message.has_enforcing_consecutive_5xx(), message.enforcing_consecutive_5xx(), "enforcing_consecutive_5xx",
-          out.enforcing_consecutive_5xx);
-  percent(message.has_enforcing_consecutive_gateway_failure(), message.enforcing_consecutive_gateway_failure(),
-          "enforcing_consecutive_gateway_failure", out.enforcing_consecutive_gateway_failure);
-  percent(message.has_enforcing_consecutive_local_origin_failure(),
-          message.enforcing_consecutive_local_origin_failure(), "enforcing_consecutive_local_origin_failure",
-          out.enforcing_consecutive_local_origin_failure);
-  percent(message.has_max_ejection_percent(), message.max_ejection_percent(), "max_ejection_percent",
-          out.max_ejection_percent);
+  number(message.has_enforcing_consecutive_5xx(), message.enforcing_consecutive_5xx(), out.enforcing_consecutive_5xx);
+  number(message.has_enforcing_consecutive_gateway_failure(), message.enforcing_consecutive_gateway_failure(),
+         out.enforcing_consecutive_gateway_failure);
+  number(message.has_enforcing_consecutive_local_origin_failure(), message.enforcing_consecutive_local_origin_failure(),
+         out.enforcing_consecutive_local_origin_failure);
+  number(message.has_max_ejection_percent(), message.max_ejection_percent(), out.max_ejection_percent);
   out.split_external_local_origin_errors = message.split_external_local_origin_errors();
-  if (message.has_interval()) out.interval = decode_positive(message.interval(), "interval", scope);
+  if (message.has_interval()) out.interval = decode_field(message.interval(), "interval", scope);
   if (message.has_base_ejection_time())
-    out.base_ejection_time = decode_positive(message.base_ejection_time(), "base_ejection_time", scope);
+    out.base_ejection_time = decode_field(message.base_ejection_time(), "base_ejection_time", scope);
   if (message.has_max_ejection_time())
-    out.max_ejection_time = decode_positive(message.max_ejection_time(), "max_ejection_time", scope);
-  out.max_ejection_time = std::max(out.max_ejection_time, out.base_ejection_time);  // as in Envoy
+    out.max_ejection_time = decode_field(message.max_ejection_time(), "max_ejection_time", scope);
+  else
+    out.max_ejection_time = std::max(out.max_ejection_time, out.base_ejection_time);
+  if (out.max_ejection_time < out.base_ejection_time)
+    scope.fail("max_ejection_time", "must be at least base_ejection_time");
   return out;
 }
 
@@ -185,20 +173,22 @@ void decode_transport_sockets(const Message& message, AutoSni automatic, DecodeC
   for (int i = 0; i < message.transport_socket_matches_size(); ++i) {
     const Scope::Field in(scope, "transport_socket_matches", static_cast<std::size_t>(i));
     const auto& entry = message.transport_socket_matches(i);
-    TransportSocketMatch match{entry.name(), {}, nullptr};
+    TransportSocketMatch match;
+    {
+      const Scope::Field socket(scope, "transport_socket");
+      match = decode_upstream_socket(entry.transport_socket(), automatic, context, scope);
+    }
+    match.name = entry.name();
     for (const auto& [key, value] : entry.match().fields()) {
       if (value.kind_case() != google::protobuf::Value::kStringValue)
         scope.fail("match", fmt::format("«{}» is no text", printable(key)));
       match.match.emplace_back(key, value.string_value());
     }
-    const Scope::Field socket(scope, "transport_socket");
-    match.tls = decode_client_socket(entry.transport_socket(), automatic, context, scope);
     out.transport_sockets.push_back(std::move(match));
   }
   if (!message.has_transport_socket()) return;
   const Scope::Field in(scope, "transport_socket");
-  out.transport_sockets.push_back(
-      {{}, {}, decode_client_socket(message.transport_socket(), automatic, context, scope)});
+  out.transport_sockets.push_back(decode_upstream_socket(message.transport_socket(), automatic, context, scope));
 }
 
 void decode_filters(const Message& message, Scope& scope, Cluster& out) {
@@ -245,7 +235,7 @@ void decode_dns(const Message& message, Scope& scope, Cluster& out) {
     default: out.dns_family = Cluster::DnsFamily::automatic;
   }
   if (message.has_dns_refresh_rate())
-    out.dns_refresh_rate = decode_positive(message.dns_refresh_rate(), "dns_refresh_rate", scope);
+    out.dns_refresh_rate = decode_field(message.dns_refresh_rate(), "dns_refresh_rate", scope);
   out.respect_dns_ttl = message.respect_dns_ttl();
 }
 
@@ -285,7 +275,7 @@ Decoded<std::shared_ptr<const Cluster>> decode_cluster(const Message& message, D
   out->alt_stat_name = message.alt_stat_name();
   out->type = decode_type(message, scope);
   if (message.has_connect_timeout())
-    out->connect_timeout = decode_positive(message.connect_timeout(), "connect_timeout", scope);
+    out->connect_timeout = decode_field(message.connect_timeout(), "connect_timeout", scope);
   decode_load_balancing(message, scope, *out);
   decode_circuit_breakers(message, scope, out->circuit_breakers);
   if (message.has_outlier_detection()) out->outlier_detection = decode_outlier(message.outlier_detection(), scope);

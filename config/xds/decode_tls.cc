@@ -4,6 +4,7 @@
 #include "config/xds/field_table.h"
 #include "config/xds/json.h"
 
+#include "envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb.h"
 #include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 
@@ -15,6 +16,7 @@ namespace clew {
 
 namespace core = envoy::config::core::v3;
 namespace tls = envoy::extensions::transport_sockets::tls::v3;
+using envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 using envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 
 namespace {
@@ -79,9 +81,11 @@ std::pair<std::string, std::string> decode_certificate(const tls::TlsCertificate
   {
     const Scope::Field in(scope, "certificate_chain");
     out.first = decode_data_source(message.certificate_chain(), scope);
+    if (out.first.empty()) scope.fail("is empty");
   }
   const Scope::Field in(scope, "private_key");
   out.second = decode_data_source(message.private_key(), scope);
+  if (out.second.empty()) scope.fail("is empty");
   return out;
 }
 
@@ -193,8 +197,7 @@ void decode_common(const tls::CommonTlsContext& message, DecodeContext& context,
 template <class T>
 std::unique_ptr<T> socket_config(const core::TransportSocket& message, Scope& scope) {
   if (!message.has_typed_config()) {
-    if (message.name() != "envoy.transport_sockets.raw_buffer" && message.name() != "raw_buffer")
-      scope.fail("typed_config", "is missing");
+    scope.fail("typed_config", "is missing");
     return nullptr;
   }
   auto any = unpack(message.typed_config());
@@ -211,6 +214,27 @@ std::unique_ptr<T> socket_config(const core::TransportSocket& message, Scope& sc
   return nullptr;
 }
 
+ProxyProtocol decode_proxy_protocol(const core::ProxyProtocolConfig& message, Scope& scope) {
+  const Scope::Field in(scope, "config");
+  ProxyProtocol out;
+  if (message.version() == core::ProxyProtocolConfig::V2) out.version = ProxyProtocol::Version::v2;
+  if (out.version == ProxyProtocol::Version::v1 && message.added_tlvs_size() > 0)
+    scope.fail("added_tlvs", "version 1 has no extensions");
+  for (const auto& tlv : message.added_tlvs()) {  // one byte of type, two of length
+    if (tlv.type() > 255 || tlv.value().empty() || tlv.value().size() > ProxyProtocol::max_extensions) {
+      scope.fail("added_tlvs", fmt::format("type {} with {} bytes is no extension", tlv.type(), tlv.value().size()));
+      break;
+    }
+    out.extensions += static_cast<char>(tlv.type());
+    out.extensions += static_cast<char>(tlv.value().size() >> 8);
+    out.extensions += static_cast<char>(tlv.value().size() & 0xff);
+    out.extensions += tlv.value();
+  }
+  if (out.extensions.size() > ProxyProtocol::max_extensions)
+    scope.fail("added_tlvs", fmt::format("are longer than {} bytes", ProxyProtocol::max_extensions));
+  return out;
+}
+
 }  // namespace
 
 std::shared_ptr<const TlsParams> decode_server_socket(const core::TransportSocket& message, DecodeContext& context,
@@ -221,8 +245,9 @@ std::shared_ptr<const TlsParams> decode_server_socket(const core::TransportSocke
   TlsParams params;
   decode_common(config->common_tls_context(), context, scope, params);
   params.require_client_certificate = config->require_client_certificate().value();
-  if (params.certificate_secrets.empty() && params.inline_certificates.empty())
-    scope.fail("common_tls_context", "has no certificate");
+  if (params.certificate_secrets.empty() == params.inline_certificates.empty())
+    scope.fail("common_tls_context",
+               params.certificate_secrets.empty() ? "has no certificate" : "has certificates in place and by SDS");
   if (params.require_client_certificate && !params.validation)
     scope.fail("require_client_certificate", "is set, but nothing says whom to trust");
   if (!scope.ok()) return nullptr;
@@ -236,6 +261,8 @@ std::shared_ptr<const TlsParams> decode_client_socket(const core::TransportSocke
   const Scope::Field in(scope, "typed_config");
   TlsParams params;
   decode_common(config->common_tls_context(), context, scope, params);
+  if (params.certificate_secrets.size() + params.inline_certificates.size() > 1)
+    scope.fail("common_tls_context", "a client has one certificate at most");
   params.sni = config->sni();
   if (params.sni.size() > 255) scope.fail("sni", "is longer than 255 bytes");
   params.auto_sni = automatic.sni;
@@ -249,6 +276,21 @@ std::shared_ptr<const TlsParams> decode_client_socket(const core::TransportSocke
   key += automatic.sni ? '\1' : '\0';
   key += automatic.san_validation ? '\1' : '\0';
   return context.tls.intern(TlsInterner::Side::client, key, std::move(params));
+}
+
+TransportSocketMatch decode_upstream_socket(const core::TransportSocket& message, AutoSni automatic,
+                                            DecodeContext& context, Scope& scope) {
+  TransportSocketMatch out;
+  ProxyProtocolUpstreamTransport proxy;
+  if (!message.typed_config().UnpackTo(&proxy)) {
+    out.tls = decode_client_socket(message, automatic, context, scope);
+    return out;
+  }
+  const Scope::Field in(scope, "typed_config");
+  out.proxy_protocol = decode_proxy_protocol(proxy.config(), scope);
+  const Scope::Field socket(scope, "transport_socket");
+  out.tls = decode_client_socket(proxy.transport_socket(), automatic, context, scope);
+  return out;
 }
 
 void require_ads(const core::ConfigSource& source, Scope& scope) {

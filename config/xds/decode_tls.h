@@ -21,6 +21,10 @@ struct AutoSni {
 std::shared_ptr<const TlsParams> decode_client_socket(const envoy::config::core::v3::TransportSocket& message,
                                                       AutoSni automatic, DecodeContext& context, Scope& scope);
 
+/// A cluster's transport socket: TLS or none, with a PROXY header before it where it asks for one.
+TransportSocketMatch decode_upstream_socket(const envoy::config::core::v3::TransportSocket& message, AutoSni automatic,
+                                            DecodeContext& context, Scope& scope);
+
 /// Where a resource comes from must be the ADS stream.
 void require_ads(const envoy::config::core::v3::ConfigSource& source, Scope& scope);
 /// initial_fetch_timeout; 0: for ever.

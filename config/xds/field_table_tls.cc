@@ -65,13 +65,25 @@ constexpr FieldRow certificate[] = {
     {"pkcs12 password", refused, "keys are PEM without a password"},
     {"tls_params", refused},
 };
-constexpr FieldRow sds[] = {{"name sds_config"}};
+constexpr FieldRow sds[] = {
+    {"name sds_config", honoured,
+     "without sds_config one of the bootstrap's; what names one that is not there never goes live"}};
 constexpr FieldRow secret[] = {
     {"name tls_certificate validation_context"},
     {"session_ticket_keys", refused, "ticket keys are made and kept by each process"},
     {"generic_secret", refused, "nothing asks for one"},
 };
 constexpr FieldRow san[] = {{"matcher"}, {"san_type", honoured, {}, "EMAIL DNS URI IP_ADDRESS"}, {"oid", refused}};
+constexpr FieldRow proxy_protocol[] = {
+    {"config transport_socket"},
+    {"allow_unspecified_address tlv_as_pool_key", refused},
+};
+constexpr FieldRow proxy_config[] = {
+    {"version", honoured, {}, "V1 V2"},
+    {"added_tlvs"},
+    {"pass_through_tlvs", refused, "extensions of a client's header are passed over"},
+};
+constexpr FieldRow tlv[] = {{"type value"}, {"format_string", refused, "extensions are as configured"}};
 constexpr FieldRow none[] = {{"*", refused}};
 
 constexpr MessageRows messages[] = {
@@ -81,6 +93,10 @@ constexpr MessageRows messages[] = {
      "envoy.transport_sockets.tls"},
     {"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer", none, "envoy.transport_sockets.upstream",
      "envoy.transport_sockets.raw_buffer"},
+    {"envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport", proxy_protocol,
+     "envoy.transport_sockets.upstream", "envoy.transport_sockets.upstream_proxy_protocol"},
+    {"envoy.config.core.v3.ProxyProtocolConfig", proxy_config},
+    {"envoy.config.core.v3.TlvEntry", tlv},
     {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext", common},
     {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext", combined},
     {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext", validation},

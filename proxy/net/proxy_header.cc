@@ -1,5 +1,9 @@
+#include "proxy/net/proxy_header.h"
+
 #include "proxy/base/strings.h"
 #include "proxy/net/sniff.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -76,7 +80,34 @@ Sniffed sniff_binary(std::string_view bytes, ProxyHeader& header) {
   return Sniffed::found;
 }
 
+void append_word(std::string& out, std::size_t value) {
+  out += static_cast<char>(value >> 8 & 0xff);
+  out += static_cast<char>(value & 0xff);
+}
+
 }  // namespace
+
+std::string make_proxy_header(const ProxyProtocol& protocol, const ConnectionInfo& downstream) {
+  const Address &source = downstream.remote, &destination = downstream.local;
+  const bool v4 = source.ip().is_v4();
+  // A connection of our own has no client: its addresses were never filled in.
+  const bool local = source == Address() || source.is_pipe() || destination.is_pipe() || destination.ip().is_v4() != v4;
+  if (protocol.version == ProxyProtocol::Version::v1) {
+    if (local) return "PROXY UNKNOWN\r\n";
+    return fmt::format("PROXY TCP{} {} {} {} {}\r\n", v4 ? 4 : 6, source.ip().to_string(), destination.ip().to_string(),
+                       source.port(), destination.port());
+  }
+  std::string out(signature_2);
+  out += local ? '\x20' : '\x21';
+  if (local) return out.append(3, '\0');
+  out += v4 ? '\x11' : '\x21';  // TCP over IPv4, over IPv6
+  append_word(out, 2 * source.ip().bytes().size() + 4 + protocol.extensions.size());
+  out += source.ip().bytes();
+  out += destination.ip().bytes();
+  append_word(out, source.port());
+  append_word(out, destination.port());
+  return out += protocol.extensions;
+}
 
 Sniffed sniff_proxy_header(std::string_view bytes, ProxyHeader& header) {
   header = {};

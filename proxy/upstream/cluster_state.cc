@@ -1,19 +1,20 @@
 #include "proxy/upstream/cluster_state.h"
 
 #include "proxy/http/url.h"
+#include "proxy/net/proxy_header.h"
 
 #include <algorithm>
 
 namespace clew {
 
-const std::shared_ptr<const TlsParams>& select_transport_socket(const Cluster& cluster, const Endpoint& endpoint) {
-  static const std::shared_ptr<const TlsParams> plain;
+const TransportSocketMatch& select_transport_socket(const Cluster& cluster, const Endpoint& endpoint) {
+  static const TransportSocketMatch plain;
   for (const TransportSocketMatch& socket : cluster.transport_sockets) {
     const bool all = std::all_of(socket.match.begin(), socket.match.end(), [&](const auto& wanted) {
       return std::find(endpoint.transport_match.begin(), endpoint.transport_match.end(), wanted) !=
              endpoint.transport_match.end();
     });
-    if (all) return socket.tls;
+    if (all) return socket;
   }
   return plain;
 }
@@ -215,9 +216,11 @@ bool ClusterState::make_room(Host& host, std::size_t limit) {
 }
 
 std::shared_ptr<Pool> ClusterState::http_pool(Host& host, const HttpDemand& demand) {
+  const TransportSocketMatch& socket = select_transport_socket(*cluster_, *host.endpoint);
   PoolKey key;
-  key.tls = select_transport_socket(*cluster_, *host.endpoint);
-  key.source = demand.source;
+  key.tls = socket.tls;
+  key.source = demand.connection.original_source;
+  if (socket.proxy_protocol) key.preface = make_proxy_header(*socket.proxy_protocol, demand.connection);
   const auto protocol = cluster_->http.protocol;
   key.http2 = protocol == UpstreamHttpOptions::Protocol::http2 ||
               (protocol == UpstreamHttpOptions::Protocol::downstream && demand.downstream_http2);
@@ -234,7 +237,8 @@ std::shared_ptr<Pool> ClusterState::http_pool(Host& host, const HttpDemand& dema
   for (const std::shared_ptr<Pool>& pool : host.pools)
     if (pool->matches(key)) return pool;
 
-  if (!make_room(host, key.source ? max_sources_per_host : max_pools_per_host)) {
+  const bool for_one_client = key.source || !key.preface.empty();
+  if (!make_room(host, for_one_client ? max_clients_per_host : max_pools_per_host)) {
     stats_->upstream_cx_pool_overflow.add();
     return nullptr;
   }
@@ -244,14 +248,15 @@ std::shared_ptr<Pool> ClusterState::http_pool(Host& host, const HttpDemand& dema
   return host.pools.emplace_back(Pool::make(std::move(owner), key, std::move(target)));
 }
 
-UpstreamTarget ClusterState::target(const Host& host, const std::optional<OriginalSource>& source) const {
+UpstreamTarget ClusterState::target(const Host& host, const ConnectionInfo& connection) const {
   UpstreamTarget target = socket_target(host);
-  target.original_source = source;
-  const auto& tls = select_transport_socket(*cluster_, *host.endpoint);
-  if (!tls) return target;
+  target.original_source = connection.original_source;
+  const TransportSocketMatch& socket = select_transport_socket(*cluster_, *host.endpoint);
+  if (socket.proxy_protocol) target.preface = make_proxy_header(*socket.proxy_protocol, connection);
+  if (!socket.tls) return target;
   target.tls = true;
-  target.context = tls_context(tls);
-  target.sni = tls->sni;
+  target.context = tls_context(socket.tls);
+  target.sni = socket.tls->sni;
   return target;
 }
 

@@ -38,10 +38,10 @@ struct DrawContext {
 
 /// What decides on the pool of a request besides the endpoint.
 struct HttpDemand {
-  bool downstream_http2 = false;
+  bool downstream_http2;
   std::string_view authority;
-  const std::vector<std::string>* alpn = nullptr;  // instead of the transport socket's own
-  std::optional<OriginalSource> source;
+  const std::vector<std::string>* alpn;  // instead of the transport socket's own; null: that
+  const ConnectionInfo& connection;
 };
 
 class ClusterState {
@@ -72,14 +72,14 @@ class ClusterState {
   /// Null: too many busy pools at this endpoint (SNI, ALPN and the client's address come from requests).
   std::shared_ptr<Pool> http_pool(Host& host, const HttpDemand& demand);
   /// For a connection that is not pooled.
-  UpstreamTarget target(const Host& host, const std::optional<OriginalSource>& source) const;
+  UpstreamTarget target(const Host& host, const ConnectionInfo& connection) const;
 
   void for_each_host(const std::function<void(const Host&)>& visit) const;
   std::size_t size() const { return hosts_.size(); }
   LoadBalancer& balancer();
 
   static constexpr std::size_t max_pools_per_host = 64;
-  static constexpr std::size_t max_sources_per_host = 1024;  // where each client has a pool of its own
+  static constexpr std::size_t max_clients_per_host = 1024;  // where each client has a pool of its own
 
  private:
   using Hosts = std::unordered_map<Address, std::unique_ptr<Host>>;
@@ -111,7 +111,7 @@ class ClusterState {
   bool retired_ = false;
 };
 
-/// First match wins; null: plain text.
-const std::shared_ptr<const TlsParams>& select_transport_socket(const Cluster& cluster, const Endpoint& endpoint);
+/// First match wins; none: plain text.
+const TransportSocketMatch& select_transport_socket(const Cluster& cluster, const Endpoint& endpoint);
 
 }  // namespace clew

@@ -20,6 +20,23 @@ ConnectTarget socket_target(const UpstreamTarget& target, const Address& address
   return out;
 }
 
+/// Sends the bytes that go before all others. A failure closes the socket and stands in it.
+Task<void> send_preface(Worker& worker, Connected& socket, std::string_view preface, Duration timeout) {
+  Buffer bytes;
+  bytes.append(preface);
+  bool late = false;
+  Timer timer(worker.timers(), [&] {
+    late = true;
+    socket.transport->close(Errc::connect_timeout);
+  });
+  if (timeout > Duration::zero()) timer.arm(timeout);
+  const Result<void> sent = co_await write_all(*socket.transport, bytes);
+  if (sent) co_return;
+  socket.transport.reset();
+  socket.error = late ? Errc::connect_timeout : Errc::connect_failed;
+  if (!late) socket.failure = "the PROXY header was not taken";
+}
+
 }  // namespace
 
 Task<Connected> NetConnector::connect(Worker& worker, const UpstreamTarget& target) {
@@ -32,6 +49,7 @@ Task<Connected> NetConnector::connect(Worker& worker, const UpstreamTarget& targ
     if (socket || (bounded && worker.clock().now() >= deadline)) break;
     socket = co_await clew::connect(worker, socket_target(target, address, left()));
   }
+  if (socket && !target.preface.empty()) co_await send_preface(worker, socket, target.preface, left());
   if (!socket || !target.tls) co_return socket;
 
   TlsClientOptions options;

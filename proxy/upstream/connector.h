@@ -21,6 +21,7 @@ struct UpstreamTarget {
   Duration timeout = std::chrono::seconds(5);     // socket and handshake together; 0 or less: none
   std::optional<TcpKeepalive> keepalive;
 
+  std::string preface;  // PROXY header: goes first, before a handshake; empty: none
   bool tls = false;
   std::shared_ptr<const TlsContext> context;  // null although tls: a secret is missing, connecting fails
   std::string sni;                            // empty: none

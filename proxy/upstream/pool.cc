@@ -97,6 +97,7 @@ Pool::Pool(Owner owner, const PoolKey& key, UpstreamTarget target)
   if (key.alpn) target_.alpn = *key.alpn;
   target_.expected_san = key.expected_san;
   target_.original_source = key.source;
+  target_.preface = key.preface;
 }
 
 Pool::~Pool() {
@@ -111,8 +112,8 @@ bool Pool::idle() const {
 
 bool Pool::matches(const PoolKey& key) const {
   return key.tls == key_tls_ && key.http2 == http2_ && key.sni == target_.sni &&
-         key.source == target_.original_source && key.expected_san == target_.expected_san &&
-         (key.alpn ? *key.alpn == target_.alpn : target_.alpn.empty());
+         key.source == target_.original_source && key.preface == target_.preface &&
+         key.expected_san == target_.expected_san && (key.alpn ? *key.alpn == target_.alpn : target_.alpn.empty());
 }
 
 Task<void> Pool::acquire(std::shared_ptr<Pool> pool, PendingLease& pending) {

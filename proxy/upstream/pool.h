@@ -34,6 +34,7 @@ struct PoolKey {
   const std::vector<std::string>* alpn = nullptr;  // override; null: none
   std::string_view expected_san;
   std::optional<OriginalSource> source;
+  std::string preface = {};  // PROXY header: connections serve one client each
 };
 
 class Pool;

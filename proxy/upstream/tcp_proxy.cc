@@ -115,7 +115,7 @@ Task<std::unique_ptr<UpstreamSocket>> connect_upstream(ClusterManager& clusters,
     }
     const std::shared_ptr<EndpointState> endpoint = host->state;
     auto socket = std::make_unique<UpstreamSocket>(worker, cluster, endpoint, std::move(token));
-    const UpstreamTarget target = cluster.target(*host, connection.original_source);
+    const UpstreamTarget target = cluster.target(*host, connection);
     Connected result = co_await clusters.connector().connect(worker, target);
     if (result) {
       info.upstream_local = result.local;

@@ -132,7 +132,8 @@ class Printer {
         v.initial_connection_window, v.idle_timeout, v.max_connection_duration, v.max_requests_per_connection,
         v.keepalive_interval, v.keepalive_timeout, v.accept_http_10);
   }
-  void put(const TransportSocketMatch& v) { all(v.name, v.match, v.tls); }
+  void put(const ProxyProtocol& v) { all(v.version, v.extensions); }
+  void put(const TransportSocketMatch& v) { all(v.name, v.match, v.tls, v.proxy_protocol); }
   void put(const Cluster& v) {
     all(v.name, v.alt_stat_name, v.type, v.eds_service_name, v.lb_policy, v.least_request_choice_count, v.ring_min_size,
         v.ring_max_size, v.maglev_table_size, v.healthy_panic_threshold, v.locality_weighted, v.connect_timeout,

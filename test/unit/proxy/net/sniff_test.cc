@@ -1,4 +1,5 @@
 #include "proxy/net/sniff.h"
+#include "proxy/net/proxy_header.h"
 
 #include <catch2/catch.hpp>
 
@@ -255,6 +256,47 @@ TEST_CASE("PROXY protocol: both versions") {
     REQUIRE(header.size == row.bytes.size());
     for (std::size_t n = 0; n < row.bytes.size(); ++n)
       REQUIRE(sniff_proxy_header(row.bytes.substr(0, n), header) == Sniffed::need_more);
+  }
+}
+
+ConnectionInfo connection(const char* client, const char* dialled) {
+  ConnectionInfo out;
+  out.remote = Address(*IpAddress::parse(client), 1000);
+  out.local = Address(*IpAddress::parse(dialled), 80);
+  return out;
+}
+
+constexpr auto v1_header = ProxyProtocol::Version::v1, v2_header = ProxyProtocol::Version::v2;
+
+TEST_CASE("PROXY protocol: headers that are written") {
+  const ConnectionInfo v4 = connection("1.2.3.4", "5.6.7.8"), v6 = connection("::1", "2001:db8::2");
+  CHECK(make_proxy_header({v1_header, {}}, v4) == "PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n");
+  CHECK(make_proxy_header({v1_header, {}}, v6) == "PROXY TCP6 ::1 2001:db8::2 1000 80\r\n");
+  CHECK(make_proxy_header({v2_header, {}}, v4) == v2 + "\x21\x11"s + u16(12) + "\1\2\3\4\5\6\7\x08\x03\xe8\0\x50"s);
+  // Nobody's connection, and one whose addresses do not go together.
+  ConnectionInfo piped = connection("1.2.3.4", "5.6.7.8");
+  piped.local = Address::pipe("/x");
+  const ConnectionInfo owns[] = {ConnectionInfo(), connection("1.2.3.4", "::1"), std::move(piped)};
+  for (const ConnectionInfo& own : owns) {
+    CHECK(make_proxy_header({v1_header, {}}, own) == "PROXY UNKNOWN\r\n");
+    CHECK(make_proxy_header({v2_header, "\4\0\1x"s}, own) == v2 + "\x20\0\0\0"s);
+  }
+}
+
+TEST_CASE("PROXY protocol: the length that is written is that of what follows") {
+  for (const bool six : {false, true}) {
+    const ConnectionInfo client = six ? connection("::1", "::2") : connection("1.2.3.4", "5.6.7.8");
+    const std::size_t addresses = six ? 36 : 12;
+    for (std::size_t n = 3; n <= ProxyProtocol::max_extensions; ++n) {
+      const std::string header = make_proxy_header({v2_header, "\xea"s + u16(n - 3) + std::string(n - 3, 'x')}, client);
+      const std::size_t written = 256u * static_cast<std::uint8_t>(header[14]) + static_cast<std::uint8_t>(header[15]);
+      if (written != addresses + n || header.size() != 16 + written) FAIL(n << " bytes of extensions: " << written);
+      if (header.size() > max_proxy_header) continue;
+      ProxyHeader read;
+      if (sniff_proxy_header(header + "GET /", read) != Sniffed::found || read.size != header.size() ||
+          read.source != client.remote || read.destination != client.local)
+        FAIL(n << " bytes of extensions are not read back");
+    }
   }
 }
 

@@ -294,14 +294,14 @@ TEST_CASE("transport socket by endpoint metadata, first match wins") {
   Endpoint plain = endpoint(1);
   Endpoint meshed = endpoint(2);
   meshed.transport_match = {{"other", "x"}, {"tlsMode", "istio"}};
-  REQUIRE(select_transport_socket(cluster, plain) == nullptr);
-  REQUIRE(select_transport_socket(cluster, meshed) == istio);
+  REQUIRE(select_transport_socket(cluster, plain).tls == nullptr);
+  REQUIRE(select_transport_socket(cluster, meshed).tls == istio);
   meshed.transport_match = {{"tlsMode", "other"}};
-  REQUIRE(select_transport_socket(cluster, meshed) == nullptr);
+  REQUIRE(select_transport_socket(cluster, meshed).tls == nullptr);
   cluster.transport_sockets = {{"", {}, istio}};
-  REQUIRE(select_transport_socket(cluster, plain) == istio);
+  REQUIRE(select_transport_socket(cluster, plain).tls == istio);
   cluster.transport_sockets.clear();
-  REQUIRE(select_transport_socket(cluster, plain) == nullptr);
+  REQUIRE(select_transport_socket(cluster, plain).tls == nullptr);
 }
 
 namespace {
@@ -386,8 +386,30 @@ TEST_CASE("where the client's address is kept, a connection serves that client a
   REQUIRE(f.connector.peers[2].target.original_source == std::nullopt);
 }
 
+TEST_CASE("PROXY protocol: no connection serves two clients, and its header names the one") {
+  OneEndpoint f;
+  f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.transport_sockets = {{"", {}, nullptr, ProxyProtocol()}}; });
+  const auto ask = [&](const char* client, std::uint16_t port, std::size_t peer) {
+    Request r(f);
+    r.connection.remote = Address(*IpAddress::parse(client), port);
+    r.connection.local = Address(*IpAddress::parse("10.0.0.9"), 80);
+    r.start();
+    f.connector.peer(peer).send(ok_response);
+    f.t.poll();
+    REQUIRE(r.read().first == "hi");
+  };
+  ask("10.1.1.1", 1, 0);
+  ask("10.1.1.1", 2, 1);
+  ask("10.1.1.2", 1, 2);
+  ask("10.1.1.1", 1, 0);  // its own again
+  REQUIRE(f.connector.attempts == 3);
+  REQUIRE(f.connector.peers[0].target.preface == "PROXY TCP4 10.1.1.1 10.0.0.9 1 80\r\n");
+  REQUIRE(f.connector.peers[1].target.preface == "PROXY TCP4 10.1.1.1 10.0.0.9 2 80\r\n");
+  REQUIRE(f.connector.peers[2].target.preface == "PROXY TCP4 10.1.1.2 10.0.0.9 1 80\r\n");
+}
+
 TEST_CASE("an idle pool makes room for another client's, the oldest first; busy ones do not") {
-  constexpr std::size_t limit = ClusterState::max_sources_per_host;
+  constexpr std::size_t limit = ClusterState::max_clients_per_host;
   const auto client = [](std::size_t i) {
     return OriginalSource{IpAddress::v4(0x0a000000u + static_cast<std::uint32_t>(i)), 1337};
   };
