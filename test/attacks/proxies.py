@@ -23,7 +23,7 @@ def _listener(name, port, log, retry=None, **fields):
     def route(prefix, cluster):
         return {"match": {"prefix": prefix}, "route": {"cluster": cluster, "timeout": "10s", **({"retry_policy": retry} if retry else {})}}
     routes = {"name": name, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
-        route("/h1", "h1"), route("/h2", "h2"), route("/tls", "tls"),
+        route("/h1", "h1"), route("/h2", "h2"), route("/tls", "tls"), route("/told/v1", "V1"), route("/told/v2", "V2"),
         {"match": {"prefix": "/redirect"}, "redirect": {"host_redirect": "elsewhere", "response_code": "FOUND"}},
         {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "direct\n"}}}]}]}
     access_log = [{"name": "envoy.access_loggers.file", "typed_config": {
@@ -39,11 +39,17 @@ def bootstrap(base, log):
         "max_concurrent_streams": 100, "initial_stream_window_size": 65536, "initial_connection_window_size": 1048576}}
     tls = {"name": "envoy.transport_sockets.tls",
            "typed_config": {"@type": TYPE + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"}}
+    def told(version):
+        return _cluster(version, H1_UPSTREAM, transport_socket={"name": "envoy.transport_sockets.upstream_proxy_protocol", "typed_config": {
+            "@type": TYPE + "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+            "config": {"version": version}, "transport_socket": {"name": "envoy.transport_sockets.raw_buffer", "typed_config": {
+                "@type": TYPE + "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"}}}})
     return static_bootstrap(
         [_listener("plain", base + 1, log), _listener("edge", base + 2, log, **edge),
          _listener("filters", base + 3, log, {"retry_on": "5xx,reset", "num_retries": 2}, http_filters=[FAULT, ROUTER]),
          _listener("http2", base + 4, log, codec_type="HTTP2")],
-        [_cluster("h1", H1_UPSTREAM), http2(_cluster("h2", H2_UPSTREAM)), _cluster("tls", TLS_UPSTREAM, transport_socket=tls)],
+        [_cluster("h1", H1_UPSTREAM), http2(_cluster("h2", H2_UPSTREAM)), _cluster("tls", TLS_UPSTREAM, transport_socket=tls),
+         told("V1"), told("V2")],
         admin_port=base,
         layered_runtime={"layers": [{"name": "Istio's", "static_layer": {
             "envoy.reloadable_features.http_reject_path_with_fragment": False}}]})

@@ -242,6 +242,22 @@ def test_b7_early_data(proxy, h1, status):
         proxy.expect(f"{status}: none of it reaches the upstream", not told, len(told))
 
 
+def test_b7_connect(proxy, h1):
+    """CVE-2025-64763. Stock istiod routes no CONNECT to a sidecar, and connect_matcher and connect_config are refused by name: what a client sends
+    behind a CONNECT is nobody's request, here or upstream. 10,000 tries, CI 20."""
+    fates = set()
+    for _ in range(10_000 if FULL else 20):
+        statuses, end = outcome(proxy.port, b"CONNECT victim:80 HTTP/1.1\r\nhost: victim:80\r\n\r\n" + SMUGGLED)
+        fates.add((*statuses, end))
+    with Peer.client(proxy.port) as peer:
+        peer.send(headers(1, block((":method", "CONNECT"), (":authority", "victim:80"))) + data(1, SMUGGLED, end=True))
+        peer.until(lambda: 1 in peer.ended or 1 in peer.resets or peer.closed)
+        status = peer.status(1)
+    _envoy.setdefault("connect", (fates, status))
+    proxy.expect("refused as by Envoy, and closed", (fates, status) == _envoy["connect"] and {f[-1] for f in fates} == {"closed"}, (sorted(fates), status))
+    proxy.expect("nothing goes upstream", not h1.received(), len(h1.received()))
+
+
 def test_b8_only_101_opens(proxy, h1):
     """CVE-2024-23326. Any other answer to an Upgrade is an ordinary one: what the client then sends is its next request."""
     for status in (200, 204, 304, 400, 426, 500):
@@ -461,6 +477,32 @@ def test_b15_plaintext_before_tls(proxy, tls):
         tls.reset(script)
         status, size, _ = answer(proxy, "h1", "/tls/x")
         proxy.expect(f"{what}: 503, and nothing of it", status == 503, f"{status}, {size} bytes")
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_b15_proxy_header(proxy, h1, version):
+    """CVE-2026-47692. The header names the client of its connection, which serves no other; its length is that of what is written."""
+    def script(connection):
+        while connection.received.count(b"GET /told") < 2:
+            before = connection.received.count(b"GET /told")
+            if not connection.more():
+                return
+            for _ in range(connection.received.count(b"GET /told") - before):
+                connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine")
+        connection.more()
+    h1.reset(script)
+    wanted = []
+    for _ in range(3):
+        with connect(proxy.port) as client:
+            for _ in range(2):
+                client.send(GET % f"/told/{version}".encode() + b"\r\n")
+                assert client.read_response().body == b"fine"
+            ip, port = client.sock.getsockname()
+            wanted.append(f"PROXY TCP4 {ip} {ip} {port} {proxy.port}\r\n".encode() if version == "v1" else
+                          b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack("!H4s4sHH", 12, *[socket.inet_aton(ip)] * 2, port, proxy.port))
+    told = [tap.partition(b"GET /told")[0] for tap in h1.received()]
+    proxy.expect(f"{version}: each connection begins with its client's", told == wanted, f"{len(told)} connections")
+    proxy.expect(f"{version}: and brings both its requests", all(tap.count(b"GET /told") == 2 for tap in h1.received()))
 
 
 FORBIDDEN = [("content-length", "5"), ("transfer-encoding", "chunked"), ("host", "evil"), ("authorization", "evil"), ("x-envoy-upstream-rq-timeout-ms", "1"), ("connection", "close"),
