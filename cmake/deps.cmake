@@ -68,3 +68,7 @@ target_include_directories(clew::messages SYSTEM INTERFACE ${prefix}/include)
 # Whole: a type that is only named inside an Any is found through its static registration alone.
 target_link_libraries(clew::messages INTERFACE
   -Wl,--whole-archive ${prefix}/lib/libmessages.a -Wl,--no-whole-archive clew::protobuf)
+
+# Text alone: what Envoy's API demands of the fields of these messages.
+clew_third_party(constraints prefix)
+target_include_directories(clew::messages SYSTEM INTERFACE ${prefix}/include)

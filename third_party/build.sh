@@ -10,7 +10,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${CLEW_CACHE:-$HOME/.cache/clew}/third_party
-names=(awslc llhttp messages)
+names=(awslc llhttp messages constraints)
 
 prefix() {
   local name=$1 key

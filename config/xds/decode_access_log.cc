@@ -5,6 +5,8 @@
 
 #include "envoy/extensions/access_loggers/file/v3/file.pb.h"
 #include "envoy/extensions/access_loggers/stream/v3/stream.pb.h"
+#include "envoy/extensions/formatter/metadata/v3/metadata.pb.h"
+#include "envoy/extensions/formatter/req_without_query/v3/req_without_query.pb.h"
 
 #include <fmt/format.h>
 
@@ -84,6 +86,13 @@ Format decode_json(const Struct& message, bool omit_empty, Scope& scope) {
 }
 
 Format decode_format(const core::SubstitutionFormatString& message, Scope& scope) {
+  for (int i = 0; i < message.formatters_size(); ++i) {  // their operators are always known
+    const auto& config = message.formatters(i).typed_config();
+    const Scope::Field in(scope, "formatters", static_cast<std::size_t>(i));
+    if (!config.Is<envoy::extensions::formatter::metadata::v3::Metadata>() &&
+        !config.Is<envoy::extensions::formatter::req_without_query::v3::ReqWithoutQuery>())
+      scope.fail(fmt::format("type {} is no formatter", printable(config.type_url())));
+  }
   if (message.has_json_format()) {
     const Scope::Field in(scope, "json_format");
     return decode_json(message.json_format(), message.omit_empty_values(), scope);

@@ -24,6 +24,7 @@ namespace {
 int regex_max_program_size = 32768;
 
 constexpr Duration century = std::chrono::hours(24 * 365 * 100);
+constexpr std::int64_t most_seconds = 9'223'372'036;  // Envoy keeps nanoseconds in 64 bits
 
 bool is_token(std::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
@@ -76,6 +77,7 @@ Duration decode_duration(const google::protobuf::Duration& message, Scope& scope
     scope.fail(fmt::format("{}.{:09} s is no duration that can be waited", message.seconds(), message.nanos()));
     return {};
   }
+  if (message.seconds() > most_seconds) scope.fail(fmt::format("{} s are too long", message.seconds()));
   if (message.seconds() >= std::chrono::duration_cast<std::chrono::seconds>(century).count()) return century;
   return std::chrono::seconds(message.seconds()) + std::chrono::nanoseconds(message.nanos());
 }

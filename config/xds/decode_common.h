@@ -28,7 +28,7 @@ namespace clew {
 /// Regular expressions larger than this are refused; from the bootstrap's runtime. Set once, before the first decoding.
 void set_regex_max_program_size(int size);
 
-/// Not negative; longer than a century counts as a century.
+/// Not negative, and no longer than Envoy takes; longer than a century counts as a century.
 Duration decode_duration(const google::protobuf::Duration& message, Scope& scope);
 
 /// IP and port, or pipe. A host name is a problem here.

@@ -8,10 +8,12 @@
 
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+#include "envoy/extensions/request_id/uuid/v3/uuid.pb.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace clew {
 
@@ -19,6 +21,7 @@ namespace core = envoy::config::core::v3;
 namespace hcm = envoy::extensions::filters::network::http_connection_manager::v3;
 using Message = hcm::HttpConnectionManager;
 using envoy::extensions::filters::http::router::v3::Router;
+using envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig;
 
 namespace {
 
@@ -113,8 +116,15 @@ void decode_request_rules(const Message& message, Scope& scope, HttpConnectionMa
   if (message.strip_matching_host_port()) out.strip_port = HttpConnectionManager::StripPort::matching;
   if (message.strip_any_host_port()) out.strip_port = HttpConnectionManager::StripPort::any;
   out.strip_trailing_host_dot = message.strip_trailing_host_dot();
-  for (const auto& upgrade : message.upgrade_configs())
-    if (!upgrade.has_enabled() || upgrade.enabled().value()) out.upgrades.push_back(to_lower(upgrade.upgrade_type()));
+  std::set<std::string> upgrades;
+  for (const auto& upgrade : message.upgrade_configs()) {
+    const std::string type = to_lower(upgrade.upgrade_type());
+    if (!upgrades.insert(type).second) scope.fail("upgrade_configs", fmt::format("«{}» is there twice", type));
+    if (!upgrade.has_enabled() || upgrade.enabled().value()) out.upgrades.push_back(type);
+  }
+  const auto& ids = message.request_id_extension().typed_config();
+  if (message.request_id_extension().has_typed_config() && !ids.type_url().empty() && !ids.Is<UuidRequestIdConfig>())
+    scope.fail("request_id_extension.typed_config", fmt::format("{} makes no request ids", printable(ids.type_url())));
   out.proxy_100_continue = message.proxy_100_continue();
 }
 

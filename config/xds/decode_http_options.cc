@@ -108,8 +108,11 @@ std::uint32_t decode_window(std::uint32_t size, std::string_view field, Scope& s
 UpstreamHttpOptions decode_upstream_http(const envoy::config::cluster::v3::Cluster& message, AutoSni& automatic,
                                          Scope& scope) {
   UpstreamHttpOptions out;
-  if (message.has_max_requests_per_connection())
+  if (message.has_max_requests_per_connection()) {
+    if (message.common_http_protocol_options().has_max_requests_per_connection())
+      scope.fail("max_requests_per_connection", "is there twice: in common_http_protocol_options too");
     out.max_requests_per_connection = message.max_requests_per_connection().value();
+  }
   const auto& extensions = message.typed_extension_protocol_options();
   for (const auto& [name, unused] : extensions)
     if (name != options_key)
@@ -134,6 +137,8 @@ UpstreamHttpOptions decode_upstream_http(const envoy::config::cluster::v3::Clust
   }
   if (message.protocol_selection() == envoy::config::cluster::v3::Cluster::USE_DOWNSTREAM_PROTOCOL)
     out.protocol = Protocol::downstream;
+  else if (message.has_http_protocol_options() && message.has_http2_protocol_options())
+    scope.fail("protocol_selection", "options of both protocols are there: it must be USE_DOWNSTREAM_PROTOCOL");
   return out;
 }
 

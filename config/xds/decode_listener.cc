@@ -133,17 +133,63 @@ std::shared_ptr<const FilterChain> decode_chain(const listener::FilterChain& mes
   return out;
 }
 
+/// Whether a criterion of two chains, or of one that says nothing of it, takes the same value.
+template <class T>
+bool meet(const std::vector<T>& a, const std::vector<T>& b) {
+  const auto any = [](const std::vector<T>& list) {
+    if constexpr (std::is_same_v<T, std::string>)
+      if (std::find(list.begin(), list.end(), "") != list.end()) return true;
+    return list.empty();
+  };
+  return (any(a) && any(b)) || std::find_first_of(a.begin(), a.end(), b.begin(), b.end()) != a.end();
+}
+
+template <class T>
+bool repeats(const std::vector<T>& list) {
+  for (auto it = list.begin(); it != list.end(); ++it)
+    if (std::find(list.begin(), it, *it) != it) return true;
+  return false;
+}
+
+/// Envoy refuses chains that some connection could not tell apart. Only chains of one port and server name are
+/// compared: there may be many.
+class ChainMatches {
+ public:
+  void add(const FilterChain& chain, Scope& scope) {
+    const FilterChainMatch& match = chain.match;
+    const Scope::Field in(scope, "filter_chain_match");
+    if (repeats(match.prefix_ranges) || repeats(match.server_names) || repeats(match.application_protocols) ||
+        repeats(match.source_prefix_ranges) || repeats(match.source_ports))
+      scope.fail("says the same twice");
+    std::vector<std::string> names = match.server_names;
+    if (names.empty()) names.emplace_back();
+    for (const std::string& name : names) {
+      auto& others = chains_[{match.destination_port, name}];
+      for (const FilterChain* other : others)
+        if (overlap(match, other->match))
+          scope.fail(fmt::format("is the same as that of chain «{}»", printable(other->name)));
+      others.push_back(&chain);
+    }
+  }
+
+ private:
+  static bool overlap(const FilterChainMatch& a, const FilterChainMatch& b) {
+    return a.transport_protocol == b.transport_protocol && meet(a.prefix_ranges, b.prefix_ranges) &&
+           meet(a.application_protocols, b.application_protocols) &&
+           meet(a.source_prefix_ranges, b.source_prefix_ranges) && meet(a.source_ports, b.source_ports);
+  }
+  std::map<std::pair<std::optional<std::uint16_t>, std::string>, std::vector<const FilterChain*>> chains_;
+};
+
 void decode_chains(const Message& message, DecodeContext& context, const Listener* previous, Scope& scope,
                    Listener& out) {
-  std::map<std::string, std::string> matches;  // Envoy refuses chains that no connection could tell apart
+  ChainMatches matches;
   out.chains.reserve(static_cast<std::size_t>(message.filter_chains_size()));
   for (int i = 0; i < message.filter_chains_size() && scope.ok(); ++i) {
     const Scope::Field in(scope, "filter_chains", static_cast<std::size_t>(i));
     const auto& chain = message.filter_chains(i);
     out.chains.push_back(decode_chain(chain, context, previous, scope));
-    const auto [other, added] = matches.emplace(stable_bytes(chain.filter_chain_match()), chain.name());
-    if (!added)
-      scope.fail("filter_chain_match", fmt::format("is the same as that of chain «{}»", printable(other->second)));
+    if (scope.ok()) matches.add(*out.chains.back(), scope);
   }
   if (message.has_default_filter_chain()) {
     const Scope::Field in(scope, "default_filter_chain");

@@ -162,8 +162,7 @@ RetryPolicy decode_retry(const route::RetryPolicy& message, Scope& scope) {
     const Scope::Field at(scope, "retry_host_predicate", static_cast<std::size_t>(i));
     const auto& predicate = message.retry_host_predicate(i);
     const auto config = unpack(predicate.typed_config());
-    if (config ? dynamic_cast<const PreviousHostsPredicate*>(config->get()) != nullptr
-               : !predicate.has_typed_config() && predicate.name() == "envoy.retry_host_predicates.previous_hosts")
+    if (config && dynamic_cast<const PreviousHostsPredicate*>(config->get()))
       out.previous_hosts = true;
     else
       scope.fail("is not previous_hosts");
@@ -207,7 +206,10 @@ ForwardAction decode_forward(const route::RouteAction& message, DecodeContext& c
   for (const auto& upgrade : message.upgrade_configs()) {
     if (upgrade.has_enabled() && !upgrade.enabled().value())
       scope.fail("upgrade_configs", "an upgrade cannot be switched off for one route");
-    out.upgrades.push_back(to_lower(upgrade.upgrade_type()));
+    std::string type = to_lower(upgrade.upgrade_type());
+    if (std::find(out.upgrades.begin(), out.upgrades.end(), type) != out.upgrades.end())
+      scope.fail("upgrade_configs", fmt::format("«{}» is there twice", type));
+    out.upgrades.push_back(std::move(type));
   }
   return out;
 }

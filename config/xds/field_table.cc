@@ -1,5 +1,6 @@
 #include "config/xds/field_table.h"
 
+#include "config/xds/constraints.h"
 #include "config/xds/decode_common.h"
 #include "config/xds/field_table_sections.h"
 #include "config/xds/json.h"
@@ -43,6 +44,7 @@ struct Plan {
   bool any = false;
   std::vector<Field> fields;
   const pb::FieldDescriptor* metadata = nullptr;
+  std::optional<Constraints> constraints = {};
 };
 
 /// Plain values in message's clothes: their one field is what the row of the field above is about.
@@ -70,6 +72,7 @@ class Plans {
  private:
   void make(const pb::Descriptor& type, Plan& plan) {
     plan.any = type.full_name() == "google.protobuf.Any";
+    plan.constraints.emplace(type);
     plan.fields.resize(static_cast<std::size_t>(type.field_count()));
     const auto rows = rows_.find(type.full_name());
     plan.known = rows != rows_.end();
@@ -186,6 +189,7 @@ class Walk {
       visit_field(message, *field, plan.fields[static_cast<std::size_t>(field->index())], depth);
       if (!scope_.ok()) break;
     }
+    if (scope_.ok()) check_constraints(message, plan);
     if (owner) metadata_.pop_back();
   }
 
@@ -195,16 +199,22 @@ class Walk {
     if (plan.row->support == Support::harmless && plan.row->warn && warnings_)
       warnings_->push_back(
           fmt::format("{}{}{}: {}", scope_.path(), scope_.path().empty() ? "" : ".", field.name(), plan.row->why));
+    if (plan.row->support == Support::harmless) check_duration(message, field);
     const bool descend = plan.child && plan.row->support == Support::honoured;
-    if (!descend && plan.row->values.empty()) return;
+    const bool unread = plan.row->support == Support::harmless && field.message_type() && !field.is_map() &&
+                        !is_value(*field.message_type());
+    if (!descend && !unread && plan.row->values.empty()) return;
     const auto& reflection = *message.GetReflection();
     const int count = field.is_repeated() ? reflection.FieldSize(message, &field) : 1;
     for (int i = 0; i < count && scope_.ok(); ++i) {
       if (!plan.row->values.empty()) check_value(message, field, *plan.row, i);
-      if (!descend) continue;
+      if (!descend && !unread) continue;
       const auto& child = field.is_repeated() ? reflection.GetRepeatedMessage(message, &field, i)
                                               : reflection.GetMessage(message, &field);
-      if (field.is_map()) {
+      if (unread) {
+        const Scope::Field in(scope_, field.name());
+        check_unread(child, depth + 1);
+      } else if (field.is_map()) {
         const auto* key = field.message_type()->map_key();
         const auto* value = field.message_type()->map_value();
         const Scope::Field in(scope_, field.name(), std::string_view(value_text(child, *key, 0)));
@@ -234,6 +244,41 @@ class Walk {
     const Scope::Field in(scope_, field.name());
     fail(row.why.empty() ? fmt::format("{} is not supported", printable(text))
                          : fmt::format("{} is not supported: {}", printable(text), row.why));
+  }
+
+  void check_constraints(const pb::Message& message, const Plan& plan) {
+    const auto violation = plan.constraints->violated_by(message);
+    if (!violation) return;
+    const Scope::Field in(scope_, violation->field);
+    fail(violation->what);
+  }
+
+  void check_duration(const pb::Message& message, const pb::FieldDescriptor& field) {
+    if (field.is_repeated() || !field.message_type()) return;
+    const auto* duration =
+        pb::DynamicCastToGenerated<pb::Duration>(&message.GetReflection()->GetMessage(message, &field));
+    const Scope::Field in(scope_, field.name());
+    if (duration) decode_duration(*duration, scope_);
+  }
+
+  /// What nothing is done with must be well-formed all the same, down to what only its reader would unpack.
+  void check_unread(const pb::Message& message, int depth) {
+    if (depth > max_depth) return fail("is nested too deep");
+    const auto& reflection = *message.GetReflection();
+    std::vector<const pb::FieldDescriptor*> fields;
+    reflection.ListFields(message, &fields);
+    for (const auto* field : fields) {
+      check_duration(message, *field);
+      if (!field->message_type() || field->is_map() || is_value(*field->message_type())) continue;
+      const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
+      for (int i = 0; i < count && scope_.ok(); ++i) {
+        const Scope::Field in(scope_, field->name());
+        check_unread(field->is_repeated() ? reflection.GetRepeatedMessage(message, field, i)
+                                          : reflection.GetMessage(message, field),
+                     depth + 1);
+      }
+    }
+    if (scope_.ok()) check_constraints(message, plans().of(*message.GetDescriptor()));
   }
 
   void refuse(const pb::FieldDescriptor& field, const FieldRow* row) {

@@ -2,7 +2,7 @@
 //   {"set": [{"@type": …, …}, …]}            resources, as one response for each type
 //   {"remove": ["TYPE URL", "NAME", …]}
 //   {"hold": "TYPE URL"}, {"let_go": "TYPE URL"}
-//   {"send": {DeltaDiscoveryResponse}}       as it is, with the next nonce
+//   {"send": {DeltaDiscoveryResponse}}       as it is, with the next nonce, which is told: {"sent": "NONCE"}
 //   {"end": true}                            of the stream
 // It prints each message of the proxy as a line of JSON. Ends with its input.
 #include "config/xds/json.h"
@@ -40,6 +40,11 @@ void set(AdsServer& server, const boost::json::array& resources) {
   for (const auto& [type, named] : by_type) server.set(type, named);
 }
 
+void tell(const std::string& line) {
+  std::fputs((line + "\n").c_str(), stdout);
+  std::fflush(stdout);
+}
+
 void obey(AdsServer& server, const boost::json::object& order) {
   if (const auto* resources = order.if_contains("set")) set(server, resources->as_array());
   if (const auto* gone = order.if_contains("remove"))
@@ -51,14 +56,9 @@ void obey(AdsServer& server, const boost::json::object& order) {
     DeltaResponse response;
     const auto parsed = from_json(boost::json::serialize(*text), response);
     if (!parsed) throw std::runtime_error(parsed.error().message);
-    server.send(std::move(response));
+    tell(boost::json::serialize(boost::json::object{{"sent", server.send(std::move(response))}}));
   }
   if (order.contains("end")) server.end_stream();
-}
-
-void tell(const std::string& line) {
-  std::fputs((line + "\n").c_str(), stdout);
-  std::fflush(stdout);
 }
 
 }  // namespace

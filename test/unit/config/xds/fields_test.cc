@@ -165,6 +165,7 @@ class Prober {
           reflection.MutableRepeatedMessage(&node, &field, i);  // tells the map that its entries changed
           return evaluate();
         });
+        reflection.MutableRepeatedMessage(&node, &field, i);
       }
     }
   }
@@ -190,14 +191,8 @@ bool elsewhere(const std::string& key) {
 const std::map<std::string, std::string> without_value = {
     {"envoy.config.bootstrap.v3.Bootstrap.StaticResources.listeners", "added to the store, one by one"},
     {"envoy.config.bootstrap.v3.Bootstrap.StaticResources.secrets", "added to the store, one by one"},
-    {"envoy.config.core.v3.TransportSocket.name", "the type decides"},
-    {"envoy.config.core.v3.TypedExtensionConfig.name", "the type decides"},
-    {"envoy.config.listener.v3.ListenerFilter.name", "the type decides"},
     {"envoy.config.accesslog.v3.AccessLog.name", "the type decides"},
-    {"envoy.config.cluster.v3.Filter.name", "the type decides"},
-    {"envoy.config.overload.v3.ResourceMonitor.name", "the type decides"},
     {"envoy.config.core.v3.SubstitutionFormatString.formatters", "their operators are always known"},
-    {"envoy.config.route.v3.RetryPolicy.RetryHostPredicate.name", "the type decides"},
     {"envoy.config.cluster.v3.Cluster.round_robin_lb_config", "it has no field that is honoured"},
     {"envoy.config.listener.v3.FilterChain.metadata", "names the object in refusals"},
     {"envoy.config.route.v3.RouteConfiguration.metadata", "names the object in refusals"},
