@@ -74,6 +74,7 @@ Loop::~Loop() {
     std::coroutine_handle<Root::promise_type>::from_promise(root).destroy();
   }
   ready_.clear();
+  yielded_.clear();
   mailbox_.calls.clear();
   ::close(wakeup_);
   ::close(epoll_);
@@ -131,14 +132,18 @@ bool Loop::turn(bool wait) {
   const Loop* const outer = std::exchange(running, this);
   bool busy = !ready_.empty();
   run_ready();
-  const int timeout = wait && ready_.empty() && !stopped_.load(std::memory_order_relaxed) ? sleep_ms() : 0;
+  const int timeout =
+      wait && ready_.empty() && yielded_.empty() && !stopped_.load(std::memory_order_relaxed) ? sleep_ms() : 0;
   const int n = ::epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout);
   event_count_ = static_cast<std::size_t>(std::max(n, 0));
   for (event_at_ = 0; event_at_ < event_count_;) {
     const epoll_event event = events_[event_at_++];
     if (auto* watched = static_cast<Watched*>(event.data.ptr)) watched->on_ready(event.events);
   }
+  ++turns_;
   timers_.advance();  // also when nothing is due: what is armed next is placed by the time it is, not by an old one
+  for (Item& item : yielded_) ready_.push_back(std::move(item));
+  yielded_.clear();
   busy = busy || event_count_ > 0 || !ready_.empty();
   event_at_ = event_count_ = 0;
   running = outer;

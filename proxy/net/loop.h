@@ -57,16 +57,12 @@ class Loop {
 
   /// Resumes it after what is ready already.
   void resume(std::coroutine_handle<> coroutine) { ready_.push_back({coroutine, nullptr}); }
-  /// co_await: others get their turn.
-  auto yield() {
-    struct Yield {
-      Loop& loop;
-      bool await_ready() const noexcept { return false; }
-      void await_suspend(std::coroutine_handle<> self) const { loop.resume(self); }
-      void await_resume() const noexcept {}
-    };
-    return Yield{*this};
-  }
+  /// co_await: goes on after what is ready already.
+  auto after_ready() { return Queued{ready_}; }
+  /// co_await: goes on when sockets, timers and what is ready have had their turn. For work that may have no end.
+  auto yield() { return Queued{yielded_}; }
+  /// How often sockets and timers have had their turn.
+  std::uint64_t turns() const { return turns_; }
 
   void watch(int fd, std::uint32_t events, Watched& watched);
   void rewatch(int fd, std::uint32_t events, Watched& watched);
@@ -93,6 +89,12 @@ class Loop {
     std::coroutine_handle<> coroutine;
     std::unique_ptr<Call> call;
   };
+  struct Queued {
+    std::vector<Item>& queue;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> self) const { queue.push_back({self, nullptr}); }
+    void await_resume() const noexcept {}
+  };
   struct RootLink {
     RootLink *previous = this, *next = this;
   };
@@ -116,7 +118,9 @@ class Loop {
   TimerWheel& timers_;
   const int epoll_, wakeup_;
   std::vector<Item> ready_;
+  std::vector<Item> yielded_;  // ready after this turn's events and timers
   std::size_t ready_at_ = 0;
+  std::uint64_t turns_ = 0;
   std::array<epoll_event, max_events> events_;
   std::size_t event_at_ = 0, event_count_ = 0;  // of events_, while they are told
   RootLink roots_;

@@ -23,7 +23,7 @@ Task<void> TaskGroup::run(Children::iterator child, Task<void> task) {
     failed = true;
   }
   child->cancel = nullptr;  // what it refers to is gone
-  co_await loop_.yield();
+  co_await loop_.after_ready();
   children_.erase(child);
   if (failed) cancel(Errc::internal);
   if (children_.empty()) empty_.notify();

@@ -139,7 +139,7 @@ Task<void> read_one(SocketTransport& socket, bool& enough) {
   enough = true;
 }
 
-TEST_CASE("loop: coroutines that always have something to do do not keep sockets from their turn") {
+TEST_CASE("loop: who yields lets sockets, timers and calls go first") {
   TestWorker t;
   int fds[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
@@ -151,6 +151,19 @@ TEST_CASE("loop: coroutines that always have something to do do not keep sockets
   REQUIRE(::write(fds[1], "x", 1) == 1);
   t.wait_until([&] { return enough; });
   REQUIRE(turns > 0);
+  REQUIRE(turns < 10);  // not as many as one turn of the loop may run
+
+  bool called = false;
+  turns = 0;
+  enough = false;
+  Timer timer(t.worker.timers(), [&] { enough = true; });
+  timer.arm(std::chrono::milliseconds(1));
+  spawn(t.worker.loop(), spin(t.worker.loop(), enough, turns));
+  t.worker.post([&] { called = true; });
+  t.clock.advance(std::chrono::milliseconds(10));
+  t.poll();
+  REQUIRE(turns < 10);
+  REQUIRE(called);
   ::close(fds[1]);
 }
 
