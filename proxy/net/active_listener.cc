@@ -43,12 +43,22 @@ void ListenerSet::take(const ActivePtr& active, int fd, const Address& peer) {
   spawn(worker_.loop(), run_connection(connection, std::move(socket)));
 }
 
+/// To the listener that its destination names. The end of the one that accepted it concerns it no more.
 void ListenerSet::move_to(Connections::iterator connection, Active& active) {
-  connection->active->stats.downstream_pre_cx_active.sub();
+  Active& before = *connection->active;
+  before.stats.downstream_pre_cx_active.sub();
   active.stats.downstream_pre_cx_active.add();
-  active.connections.splice(active.connections.end(), connection->active->connections, connection);
+  active.connections.splice(active.connections.end(), before.connections, connection);
   connection->active = &active;
   connection->info.listener = active.listener;
+  connection->deadline.reset();
+  forget_if_empty(before);
+}
+
+/// One that is retired goes with its last connection.
+void ListenerSet::forget_if_empty(const Active& active) {
+  if (!active.retired_after || !active.connections.empty()) return;
+  std::erase_if(retired_, [&active](const ActivePtr& retired) { return retired.get() == &active; });
 }
 
 /// Two frames and the handler's are all that an idle connection keeps: what prepares it is gone by then.
@@ -84,8 +94,7 @@ void ListenerSet::finish(Connections::iterator connection) {
   }
   if (connection->limited) options_.limit.release();
   active.connections.erase(connection);
-  if (active.retired_after && active.connections.empty())
-    std::erase_if(retired_, [&active](const ActivePtr& retired) { return retired.get() == &active; });
+  forget_if_empty(active);
   if (--open_ == 0) none_open_.notify();
 }
 

@@ -41,6 +41,7 @@ ListenerSet::~ListenerSet() { assert(open_ == 0); }
 
 void ListenerSet::update(const Update& update) {
   const auto& listeners = update.snapshot->listeners;
+  const std::vector<std::string> failed = std::exchange(failed_, {});
   if (first_update_ || !update.changes) {
     std::vector<std::string> gone;
     for (const auto& [name, active] : active_)
@@ -49,9 +50,10 @@ void ListenerSet::update(const Update& update) {
     listeners.for_each([&](const std::string& name, const auto& listener) { apply(name, listener); });
     first_update_ = false;
   } else {
-    for (const std::string& name : update.changes->listeners) apply(name, listeners.get(name));
-    const auto again = std::exchange(failed_, {});  // a port may have become free
-    for (const std::string& name : again) apply(name, listeners.get(name));
+    const std::vector<std::string>& changed = update.changes->listeners;
+    for (const std::string& name : changed) apply(name, listeners.get(name));
+    for (const std::string& name : failed)  // a port may have become free
+      if (std::find(changed.begin(), changed.end(), name) == changed.end()) apply(name, listeners.get(name));
   }
   index_addresses();
   before_ = update.snapshot;

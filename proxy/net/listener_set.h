@@ -118,6 +118,7 @@ class ListenerSet final : public StatSource {
   Task<bool> handshake(Connection& connection, std::unique_ptr<Transport>& transport, Buffer& initial);
   bool run_network_filters(Connection& connection, std::unique_ptr<Transport>& transport, Buffer& initial);
   void move_to(Connections::iterator connection, Active& active);
+  void forget_if_empty(const Active& active);
   void drain(Connection& connection);
   void tell_connections(bool inbound_only);
   template <class F>

@@ -305,8 +305,9 @@ TEST_CASE("listener: TLS that does not come about") {
   }
 }
 
-TEST_CASE("listener: a port that is taken is reported, and tried again with the next update") {
+TEST_CASE("listener: a port that is taken is reported, and tried once with each update") {
   Fixture f;
+  f.open(listener("there"));
   const int taken = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_storage storage{};
   const auto length = static_cast<socklen_t>(loopback().to_sockaddr(storage));
@@ -320,11 +321,15 @@ TEST_CASE("listener: a port that is taken is reported, and tried again with the 
   REQUIRE(f.failures[0].error == "cannot bind '" + address.to_string() + "': Address already in use");
   REQUIRE(f.set.bound_address("l") == Address());
   REQUIRE(f.stat("listener_create_failure") == 1);
-  REQUIRE(f.stat("listener_create_success") == 0);
-  ::close(taken);
+  f.open(listener("l", address));  // another version of it
+  REQUIRE(f.stat("listener_create_failure") == 2);
   f.open(listener("unrelated"));
-  REQUIRE(f.set.bound_address("l") == address);
+  REQUIRE(f.stat("listener_create_failure") == 3);
   REQUIRE(f.stat("listener_create_success") == 2);
+  ::close(taken);
+  f.open(listener("another"));
+  REQUIRE(f.set.bound_address("l") == address);
+  REQUIRE(f.stat("listener_create_success") == 4);
 }
 
 TEST_CASE("listener: a changed chain drains its connections, the others stay, the socket stays") {
@@ -373,6 +378,32 @@ TEST_CASE("listener: a removed listener accepts what waited, drains, and is gone
   REQUIRE(f.receive(old) == "<end>");
   REQUIRE(f.receive(waiting) == "<end>");
   f.t.wait_until([&] { return f.set.connections() == 0; });
+}
+
+TEST_CASE("listener: a removed listener goes when its last connection moves on, which stays") {
+  Fixture f;
+  auto front = listener("front");
+  front->use_original_dst = true;
+  front->listener_filters = {filter(ListenerFilter::Kind::proxy_protocol)};
+  auto target = listener("target", Address(*IpAddress::parse("10.96.0.1"), 80));
+  target->bind_to_port = false;
+  f.listeners["target"] = target;
+  const Client client(f.open(front));
+  f.t.wait_until([&] { return f.stat("downstream_pre_cx_active") == 1; });
+  const auto listed = [&f] {
+    Sink sink;
+    f.set.collect(sink);
+    return sink.values.contains("listener.127.0.0.1_0.downstream_cx_total");
+  };
+  f.listeners.erase("front");
+  f.publish();
+  REQUIRE(listed());
+  client.send("PROXY TCP4 1.2.3.4 10.96.0.1 9 80\r\n");
+  REQUIRE(f.roundtrip(client, "hello") == "hello");
+  REQUIRE(f.echo.served[0].listener == "target");
+  REQUIRE_FALSE(listed());
+  f.t.advance(milliseconds(45010));  // the time that its first listener's connections had
+  REQUIRE(f.roundtrip(client, "still") == "still");
 }
 
 TEST_CASE("listener: an unchanged one in an update is left alone") {
