@@ -14,7 +14,8 @@ bool same(std::string_view a, std::string_view b, bool case_sensitive) {
 }
 
 bool path_matches(const PathMatch& match, const RequestHead& request) {
-  if (match.kind == PathMatch::Kind::connect) return request.method == "CONNECT";
+  const bool connect = request.method == "CONNECT";  // has no path
+  if (connect || match.kind == PathMatch::Kind::connect) return connect && match.kind == PathMatch::Kind::connect;
   const std::string_view path = path_only(request.path);
   const std::size_t n = match.text.size();
   switch (match.kind) {

@@ -77,7 +77,8 @@ TEST_CASE("routes match by path, without query and fragment") {
   }
   Asked connect("", "CONNECT");
   CHECK(matches(route(Kind::connect, ""), connect.head));
-  CHECK(!matches(route(Kind::prefix, "/"), connect.head));
+  for (const Kind kind : {Kind::prefix, Kind::exact, Kind::separated_prefix, Kind::regex})
+    for (const char* text : {"", "/", ".*"}) CHECK(!matches(route(kind, text), connect.head));
 }
 
 TEST_CASE("routes match by headers, pseudo-headers and query parameters") {
