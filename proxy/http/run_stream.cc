@@ -29,7 +29,7 @@ Task<Result<void>> run_stream(Stream& stream, BodyPtr request_body, Forwarder& f
       const Result<void> invited = co_await run.answer_expectation();
       (void)invited;  // a client that is gone is seen when it is answered
     }
-    auto forwarding = forwarder.forward(stream, std::move(body), writer);
+    auto forwarding = forwarder.forward(stream, std::move(body), run);
     std::variant<UpstreamResponse, LocalReply> answer = co_await std::move(forwarding);
     if (auto* upstream = std::get_if<UpstreamResponse>(&answer))
       response_body = std::move(upstream->body);

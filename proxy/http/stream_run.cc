@@ -115,7 +115,7 @@ void StreamRun::time_over(Errc cause) {
     if (cause == Errc::max_stream_duration) stats->downstream_rq_max_duration_reached.add();
   }
   stream_.cancel(cause);
-  if (!responding_) return;
+  if (!writing_) return;
   if (response_body_) response_body_->cancel(cause);
   writer_.abort(cause);
 }
@@ -125,7 +125,15 @@ Task<Result<void>> StreamRun::answer_expectation() {
   ResponseHead head(stream_.arena);
   head.status = 100;
   head.end_stream = true;
-  co_return co_await writer_.inform(head);
+  co_return co_await inform(head);
+}
+
+Task<Result<void>> StreamRun::inform(const ResponseHead& head) {
+  writing_ = true;
+  Task<Result<void>> informing = writer_.inform(head);
+  const Result<void> informed = co_await std::move(informing);
+  writing_ = false;
+  co_return informed;
 }
 
 void StreamRun::route() {
@@ -251,7 +259,7 @@ void StreamRun::response_filters(BodyPtr& body) {
 }
 
 Task<Result<void>> StreamRun::respond(BodyPtr& body) {
-  responding_ = true;
+  writing_ = true;
   stream_.response.end_stream = body == nullptr;
   stream_.info.response_code = stream_.response.status;
   stream_.info.response_first_byte_sent = elapsed();

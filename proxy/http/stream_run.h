@@ -12,11 +12,12 @@ namespace clew {
 
 class MeteredBody;
 
-class StreamRun {
+/// To the forwarder it is the writer: of interim heads, within the stream's times.
+class StreamRun final : public ResponseWriter {
  public:
   StreamRun(Stream& stream, Forwarder& forwarder, ResponseWriter& writer);
   StreamRun(const StreamRun&) = delete;
-  ~StreamRun();
+  ~StreamRun() override;
 
   void begin();
   /// The body as run_stream hands it on: counted, and an activity of the stream.
@@ -42,6 +43,8 @@ class StreamRun {
   /// The stream was ended from outside, or its request broke: the answer to that, if there can be one.
   std::optional<LocalReply> interruption() const;
   Task<Result<void>> respond(BodyPtr& body);
+  Task<Result<void>> inform(const ResponseHead& head) override;
+  Task<Result<void>> respond(ResponseHead& head, Body* body) override { return writer_.respond(head, body); }
   void finish(const Result<void>& answered);
 
  private:
@@ -64,7 +67,7 @@ class StreamRun {
   const std::uint64_t random_;  // draws the cluster: again the same when a filter asks for matching again
   Errc request_error_ = Errc::ok, response_error_ = Errc::ok;
   std::string_view operation_;  // the client's proxy did not say it
-  bool request_complete_ = false, responding_ = false, direct_ = false;
+  bool request_complete_ = false, writing_ = false, direct_ = false;
   Duration idle_{0};
   Timer idle_timer_;
   std::unique_ptr<Timer> request_timer_, duration_timer_;  // null: not limited

@@ -294,6 +294,21 @@ TEST_CASE("h1 server: 100-continue") {
   }
 }
 
+TEST_CASE("h1 server: an interim head that a client does not take is waited for as long as the stream may be idle") {
+  ServerKit kit;
+  std::tie(kit.client, kit.server) = MemoryTransport::make(1);
+  kit.hcm.stream_idle_timeout = 5min;
+  SECTION("the upstream's") { kit.forwarder.interim = {103}; }
+  SECTION("ours") { kit.hcm.proxy_100_continue = false; }
+  kit.start();
+  kit.client->send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+  kit.test.advance(4min);
+  CHECK(!kit.done());
+  kit.test.advance(2min);
+  CHECK(kit.done());
+  CHECK(kit.recorder.lines.size() == 1);
+}
+
 TEST_CASE("h1 server: upgrades") {
   ServerKit kit;
   const std::string upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n";
