@@ -48,6 +48,7 @@ std::optional<std::string_view> find_query_parameter(std::string_view path, std:
 struct Hasher {
   const RequestHead& request;
   const ConnectionInfo& connection;
+  const Address& remote;
   RequestHash& out;
 
   std::optional<std::uint64_t> operator()(const HashPolicy::Header& header) const {
@@ -87,8 +88,8 @@ struct Hasher {
     return xxh64(value);
   }
   std::optional<std::uint64_t> operator()(const HashPolicy::SourceIp&) const {
-    if (connection.remote.is_pipe()) return std::nullopt;
-    return hash_source_ip(connection);
+    if (remote.is_pipe()) return std::nullopt;
+    return hash_source_ip(remote);
   }
   std::optional<std::uint64_t> operator()(const HashPolicy::QueryParameter& parameter) const {
     const auto value = find_query_parameter(request.path, parameter.name);
@@ -98,13 +99,13 @@ struct Hasher {
 
 }  // namespace
 
-std::uint64_t hash_source_ip(const ConnectionInfo& connection) { return xxh64(connection.remote.ip().to_string()); }
+std::uint64_t hash_source_ip(const Address& remote) { return xxh64(remote.ip().to_string()); }
 
 RequestHash hash_request(const std::vector<HashPolicy>& policies, const RequestHead& request,
-                         const ConnectionInfo& connection) {
+                         const ConnectionInfo& connection, const Address& remote) {
   RequestHash out;
   for (const HashPolicy& policy : policies) {
-    if (const auto hash = std::visit(Hasher{request, connection, out}, policy.source)) {
+    if (const auto hash = std::visit(Hasher{request, connection, remote, out}, policy.source)) {
       const std::uint64_t old = out.value.value_or(0);
       out.value = ((old << 1) | (old >> 63)) ^ *hash;
     }

@@ -16,10 +16,11 @@ struct RequestHash {
   std::optional<std::uint64_t> value;    // nothing: no policy found what it looks at
   std::vector<std::string> set_cookies;  // Set-Cookie values that the response must carry: cookies made here
 };
+/// remote: who asked (Stream::remote); cookies are made of the connection, whoever asks on it.
 RequestHash hash_request(const std::vector<HashPolicy>& policies, const RequestHead& request,
-                         const ConnectionInfo& connection);
+                         const ConnectionInfo& connection, const Address& remote);
 
-/// TcpProxy: by the client's address.
-std::uint64_t hash_source_ip(const ConnectionInfo& connection);
+/// By the client's address, without its port.
+std::uint64_t hash_source_ip(const Address& remote);
 
 }  // namespace clew

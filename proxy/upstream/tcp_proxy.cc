@@ -99,7 +99,7 @@ Task<std::unique_ptr<UpstreamSocket>> connect_upstream(ClusterManager& clusters,
   for (std::uint32_t attempt = 1;; ++attempt) {
     info.attempts = attempt;
     DrawContext context;
-    if (config.hash_source_ip) context.hash = hash_source_ip(connection);
+    if (config.hash_source_ip) context.hash = hash_source_ip(connection.remote);
     if (connection.local_restored) context.original_destination = &connection.local;
     Host* const host = cluster.choose(context);
     if (!host) {

@@ -60,7 +60,7 @@ Duration UpstreamCall::since_start() const { return worker_.clock().now() - stre
 void UpstreamCall::begin(BodyPtr body) {
   Stream& stream = *stream_;
   finalize_request(stream, action_);
-  hash_ = hash_request(action_.hash, stream.request, stream.connection);
+  hash_ = hash_request(action_.hash, stream.request, stream.connection, stream.remote);
   alternative_timeout_status_ = stream.request.headers.remove(HeaderId::x_envoy_upstream_rq_timeout_alt_response) > 0;
   timeouts_.announce(stream.request, Duration(0), suppress());
   if (!body) return request_complete();

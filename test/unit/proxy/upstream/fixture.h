@@ -200,6 +200,7 @@ class Request {
     Stream& s = *stream;
     s.info.connection = &connection;
     s.info.start = f.t.clock.now();
+    s.remote = remote.value_or(connection.remote);
     s.request.method = with_body ? "POST" : "GET";
     s.request.scheme = "http";
     s.request.authority = "host.test";
@@ -250,6 +251,7 @@ class Request {
 
   Fixture& f;
   ConnectionInfo connection;
+  std::optional<Address> remote;  // who asked, where it is not the connection's peer
   HttpConnectionManager hcm;
   std::shared_ptr<RouteTable> table;
   FakeWriter writer;

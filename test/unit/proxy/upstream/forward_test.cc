@@ -1,5 +1,7 @@
 #include "fixture.h"
 
+#include <map>
+
 using namespace clew;
 using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
@@ -385,6 +387,21 @@ TEST_CASE("a sticky cookie that is made here comes with the answer") {
   f.t.poll();
   REQUIRE_THAT(std::string(r.stream->response.headers.get(HeaderId::set_cookie).value_or("")), StartsWith("sticky=\""));
   r.read();
+}
+
+TEST_CASE("a hash of the source is one of who asked, whoever brought the request") {
+  Fixture f;
+  f.add_cluster("a", endpoints({1, 2, 3, 4, 5}), [](Cluster& c) { c.lb_policy = Cluster::LbPolicy::ring_hash; });
+  std::map<std::string, std::uint32_t> asked;
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    Request r(f);
+    r.action().hash = {{HashPolicy::SourceIp{}, false}};
+    r.remote = Address(IpAddress::v4(0x01020300 + i % 10), 0);
+    r.start();
+    ++asked[r.stream->info.upstream_remote->to_string()];
+  }
+  REQUIRE(asked.size() > 1);
+  for (const auto& [endpoint, times] : asked) REQUIRE(times % 2 == 0);
 }
 
 TEST_CASE("gRPC success and failure are told by grpc-status") {

@@ -10,14 +10,15 @@ struct Case {
   Arena arena;
   RequestHead request{arena};
   ConnectionInfo connection;
+  Address remote;
   std::vector<HashPolicy> policies;
 
   Case() {
-    connection.remote = Address(*IpAddress::parse("10.1.1.1"), 4000);
+    remote = connection.remote = Address(*IpAddress::parse("10.1.1.1"), 4000);
     connection.local = Address(*IpAddress::parse("10.1.1.2"), 80);
     request.path = "/a?user=me&x=1";
   }
-  RequestHash hash() { return hash_request(policies, request, connection); }
+  RequestHash hash() { return hash_request(policies, request, connection, remote); }
 };
 
 HashPolicy header(std::string name, bool terminal = false) { return {HashPolicy::Header{std::move(name)}, terminal}; }
@@ -54,9 +55,11 @@ TEST_CASE("hash of the client's address: the port does not matter") {
   c.policies = {{HashPolicy::SourceIp{}, false}};
   const auto hash = c.hash().value;
   REQUIRE(hash);
-  c.connection.remote = c.connection.remote.with_port(1);
+  c.remote = c.remote.with_port(1);
   REQUIRE(c.hash().value == hash);
-  c.connection.remote = Address::pipe("/x");
+  c.connection.remote = Address(*IpAddress::parse("10.1.1.9"), 1);  // whoever brought it
+  REQUIRE(c.hash().value == hash);
+  c.remote = Address::pipe("/x");
   REQUIRE_FALSE(c.hash().value);
 }
 
