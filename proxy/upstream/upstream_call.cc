@@ -121,6 +121,7 @@ Task<std::optional<TryFailure>> UpstreamCall::try_once(ResponseWriter& writer) {
       waiting_ = nullptr;
     }
     if (!pending.lease) co_return failed(pending.error, pending.reason);
+    if (aborted_ != Errc::ok) co_return failed(aborted_);  // between the lease's coming and our turn
     attempt_ = make_recycled<Attempt>(std::move(pending.lease));
   }
   record_connection();

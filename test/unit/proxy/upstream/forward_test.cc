@@ -6,6 +6,15 @@ using namespace clew;
 using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
 
+namespace {
+
+Task<void> cancel_after(Event& event, Stream& stream) {
+  co_await event.wait();
+  stream.cancel(Errc::http_stream_reset);
+}
+
+}  // namespace
+
 TEST_CASE("a request and its answer") {
   OneEndpoint f;
   Request r(f);
@@ -221,6 +230,19 @@ TEST_CASE("the client is gone: while connecting, while waiting, while reading") 
     Request next(f);  // the connection serves another
     next.start();
     REQUIRE(f.connector.attempts == 1);
+  }
+  SECTION("while the connection that came is on its way to the request") {
+    f.connector.hold = true;
+    Request r(f);
+    Stream& s = r.start();
+    auto leaving = f.t.start(cancel_after(f.connector.release, s));
+    f.connector.let_go();
+    f.t.poll();
+    REQUIRE(leaving.done());
+    REQUIRE(r.done());
+    r.reply();
+    REQUIRE(f.connector.peer(0).receive().empty());
+    REQUIRE(f.stats().upstream_rq_active.value() == 0);
   }
   SECTION("while waiting for the head") {
     Request r(f);
