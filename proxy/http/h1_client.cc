@@ -178,7 +178,7 @@ Error Http1Exchange::fail(Errc cause) {
 }
 
 void Http1Exchange::reset(Errc cause) noexcept {
-  if (final_head_ && request_done_ && core_->decoder.complete()) return;
+  if (final_head_ && request_done_ && core_->output.empty() && core_->decoder.complete()) return;
   fail(cause);
 }
 
@@ -224,7 +224,7 @@ Task<Result<void>> Http1Exchange::flush() {
   const Result<void> sent = co_await write_all(*core->transport, core->output);
   core->writing = false;
   core->written.notify();
-  if (!sent && sent.error().code != Errc::canceled) core->output.clear();
+  if (!sent) core->output.clear();
   co_return sent ? sent : Result<void>(Error{Errc::upstream_closed});
 }
 
@@ -268,8 +268,8 @@ Result<std::size_t> Http1Exchange::try_read(Buffer& into, std::size_t max) {
     const Result<std::size_t> read = core_->fill();
     if (read) continue;
     if (read.error().code == Errc::would_block) return read;
-    // A reset is no orderly end, and only an orderly one ends a body that has no other. One that has breaks the protocol
-    // by any end in its middle, as Envoy tells it.
+    // A reset is no orderly end, and only an orderly one ends a body that has no other. One that has breaks the
+    // protocol by any end in its middle, as Envoy tells it.
     if (read.error().code != Errc::eof) {
       const auto framing = core_->decoder.framing();
       const bool open = framing == Http1Decoder::Framing::until_close || framing == Http1Decoder::Framing::raw;

@@ -74,8 +74,9 @@ Task<Result<void>> RequestPump::send_some(Attempt& attempt) {
     keep(bytes);
     if (state == Errc::eof) complete_now();
     const bool last = body_ended_ && !body_->trailers();
-    if (last) attempt.request_sent = true;
-    co_return co_await attempt.exchange().send_body(bytes, last);
+    const Result<void> sent = co_await attempt.exchange().send_body(bytes, last);
+    attempt.request_sent = last && sent;
+    co_return sent;
   }
   if (state == Errc::would_block) {
     const Result<void> ready = co_await body_->readable();
@@ -92,10 +93,13 @@ Task<Result<void>> RequestPump::send_some(Attempt& attempt) {
 }
 
 Task<Result<void>> RequestPump::send_end(Attempt& attempt) {
-  attempt.request_sent = true;
-  if (const HeaderMap* trailers = body_->trailers()) co_return co_await attempt.exchange().send_trailers(*trailers);
   Buffer nothing;
-  co_return co_await attempt.exchange().send_body(nothing, true);
+  const HeaderMap* const trailers = body_->trailers();
+  Task<Result<void>> sending =
+      trailers ? attempt.exchange().send_trailers(*trailers) : attempt.exchange().send_body(nothing, true);
+  const Result<void> sent = co_await std::move(sending);
+  attempt.request_sent = sent.has_value();
+  co_return sent;
 }
 
 void RequestPump::keep(const Buffer& bytes) {

@@ -18,7 +18,7 @@ namespace clew {
 struct Attempt {
   explicit Attempt(Lease taken) : lease(std::move(taken)) {}
   Lease lease;
-  bool request_sent = false;  // all of it
+  bool request_sent = false;  // all of it has left
   ClientExchange& exchange() const { return lease.exchange(); }
 };
 

@@ -192,6 +192,22 @@ TEST_CASE("an answer before the request's end: the rest is not wanted, the conne
   REQUIRE(f.connector.peers.size() == 2);
 }
 
+TEST_CASE("an answer while the request's last bytes are stuck: nothing keeps the connection") {
+  OneEndpoint f;
+  auto body = std::make_shared<FedBody::State>();
+  body->feed(std::string(65500, 'x'));  // with its head more than the connection takes
+  body->end();
+  Request r(f);
+  r.start(body);
+  f.connector.peer(0).send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+  f.t.poll();
+  REQUIRE(r.done());
+  REQUIRE(r.stream->response.status == 200);
+  REQUIRE(f.stats().upstream_rq_active.value() == 0);
+  REQUIRE(f.stats().upstream_cx_active.value() == 0);
+  REQUIRE(f.connector.ended(0));
+}
+
 TEST_CASE("interim heads go to the client where the configuration says so") {
   OneEndpoint f;
   Request r(f);
