@@ -4,6 +4,7 @@
 #include "proxy/http/h1_codec.h"
 #include "proxy/http/read_watch.h"
 #include "proxy/http/server_connection.h"
+#include "proxy/net/fair_share.h"
 
 #include <algorithm>
 #include <utility>
@@ -93,6 +94,7 @@ class Http1Server final : public ResponseWriter, public Recycled {
   Stream* stream_ = nullptr;
   RequestBody* request_body_ = nullptr;  // while somebody has it
   Body* response_body_ = nullptr;        // while respond() pulls it
+  FairShare share_;
   Timer timer_;
   Deadline deadline_ = Deadline::idle;
   std::unique_ptr<Timer> life_;  // max_connection_duration, then drain_timeout; null: not limited
@@ -170,6 +172,7 @@ Http1Server::Http1Server(HttpService service, Transport& transport, const Connec
       connection_(connection),
       hcm_(hcm),
       drain_(drain),
+      share_(service.worker.loop()),
       timer_(service.worker.timers(), [this] { time_over(); }) {}
 
 Task<void> Http1Server::run(std::unique_ptr<Http1Server> self, Buffer initial) {
@@ -185,6 +188,7 @@ Task<void> Http1Server::run(std::unique_ptr<Http1Server> self, Buffer initial) {
     server.idle_ = false;
     more = !server.input_.empty();
     if (more) more = co_await server.serve_one();
+    if (more && server.share_.spent(0)) co_await server.service_.worker.loop().yield();
   }
   co_await server.end();
 }
@@ -401,7 +405,10 @@ Task<Result<void>> Http1Server::send_body(Body& body) {
     }
     const Result<void> written = co_await write_all(transport_, output_);
     if (!written) co_return written;
-    if (got) continue;
+    if (got) {
+      if (share_.spent(write_size)) co_await service_.worker.loop().yield();
+      continue;
+    }
     const Result<void> ready = co_await body.readable();
     (void)ready;  // try_read says it
   }
@@ -415,7 +422,10 @@ Task<void> Http1Server::linger() {
   for (;;) {
     input_.clear();
     const Result<std::size_t> got = transport_.try_read(input_, read_size);
-    if (got) continue;
+    if (got) {
+      if (share_.spent(*got)) co_await service_.worker.loop().yield();
+      continue;
+    }
     if (got.error().code != Errc::would_block || last_) break;
     Task<Result<void>> there = readable();
     co_await std::move(there);

@@ -1,5 +1,7 @@
 #include "proxy/http/h2_io.h"
 
+#include "proxy/net/fair_share.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -12,30 +14,28 @@ H2Io::H2Io(Worker& worker, Transport& transport, H2Session& session)
       give_up_(worker.timers(), [this] { transport_.close(Errc::idle_timeout); }) {}
 
 Task<Errc> H2Io::read(Buffer initial, std::function<void()> fed) {
-  constexpr int reads_in_a_row = 8;  // then others get their turn
+  FairShare share(worker_.loop());
   Buffer in = std::move(initial);
-  for (int reads = 0;; ++reads) {
-    if (!in.empty()) {
+  for (;;) {
+    const std::size_t size = in.size();
+    if (size > 0) {
       const Result<void> eaten = session_.feed(in, worker_.clock().now());
       fed();
       flush();
       if (!eaten) co_return eaten.error().code;
     }
     if (session_.over()) co_return Errc::eof;
-    if (reads >= reads_in_a_row) {
-      reads = 0;
-      co_await worker_.loop().yield();
-    }
+    if (size > 0 && share.spent(size)) co_await worker_.loop().yield();
     const Result<std::size_t> got = transport_.try_read(in, read_size);
     if (got) continue;
     if (got.error().code != Errc::would_block) co_return got.error().code;
-    reads = 0;
     const Result<void> ready = co_await transport_.readable();
     if (!ready) co_return ready.error().code;
   }
 }
 
 Task<void> H2Io::write() {
+  FairShare share(worker_.loop());
   for (;;) {
     Buffer& out = session_.pending();
     if (session_.failed() != Errc::ok) finish();
@@ -45,7 +45,10 @@ Task<void> H2Io::write() {
       continue;
     }
     const Result<std::size_t> written = transport_.try_write(out);
-    if (written) continue;
+    if (written) {
+      if (share.spent(*written)) co_await worker_.loop().yield();
+      continue;
+    }
     if (written.error().code != Errc::would_block) {
       transport_.close(written.error().code);
       co_return;
@@ -70,11 +73,15 @@ void H2Io::finish() {
 }
 
 Task<void> H2Io::linger() {
+  FairShare share(worker_.loop());
   Buffer forgotten;
   for (;;) {
     const Result<std::size_t> got = transport_.try_read(forgotten, read_size);
     forgotten.clear();
-    if (got) continue;
+    if (got) {
+      if (share.spent(*got)) co_await worker_.loop().yield();
+      continue;
+    }
     if (got.error().code != Errc::would_block) co_return;
     const Result<void> ready = co_await transport_.readable();
     if (!ready) co_return;

@@ -1,5 +1,6 @@
 #include "proxy/net/relay.h"
 
+#include "proxy/net/fair_share.h"
 #include "proxy/net/task_group.h"
 
 #include <algorithm>
@@ -53,6 +54,7 @@ Result<std::size_t> take(Transport& from, Buffer& held, std::size_t& want) {
 Task<void> copy(Shared& shared, Transport& from, Transport& to, Buffer& held, std::uint64_t& count) {
   const bool from_downstream = &from == &shared.downstream;
   std::size_t want = min_read;
+  FairShare share(shared.worker.loop());
   for (;;) {
     if (!held.empty()) {
       const Result<void> written = co_await write_all(to, held);
@@ -63,6 +65,7 @@ Task<void> copy(Shared& shared, Transport& from, Transport& to, Buffer& held, st
     if (n) {
       count += *n;
       shared.last_byte = shared.worker.clock().now();
+      if (share.spent(*n)) co_await shared.worker.loop().yield();
       continue;
     }
     if (n.error().code == Errc::eof) break;

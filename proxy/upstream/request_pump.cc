@@ -6,11 +6,11 @@
 
 namespace clew {
 
-void RequestPump::attach(const std::shared_ptr<RequestPump>& pump, Worker& worker, std::shared_ptr<Attempt> attempt) {
+void RequestPump::attach(const std::shared_ptr<RequestPump>& pump, std::shared_ptr<Attempt> attempt) {
   pump->attempt_ = std::move(attempt);
   pump->sent_ = 0;
   pump->changed_.notify();
-  if (!std::exchange(pump->running_, true)) spawn(worker.loop(), run(pump));
+  if (!std::exchange(pump->running_, true)) spawn(pump->loop_, run(pump));
 }
 
 void RequestPump::detach() { attempt_.reset(); }
@@ -73,6 +73,9 @@ Task<Result<void>> RequestPump::send_some(Attempt& attempt) {
     received_ += bytes.size();
     keep(bytes);
     if (state == Errc::eof) complete_now();
+    // Before they are sent and not after: an upstream that has all of them, but for the word that it is all, may
+    // answer.
+    if (share_.spent(bytes.size())) co_await loop_.yield();
     const bool last = body_ended_ && !body_->trailers();
     const Result<void> sent = co_await attempt.exchange().send_body(bytes, last);
     attempt.request_sent = last && sent;

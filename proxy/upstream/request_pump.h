@@ -5,7 +5,7 @@
 
 #include "proxy/http/body.h"
 #include "proxy/net/event.h"
-#include "proxy/net/worker.h"
+#include "proxy/net/fair_share.h"
 #include "proxy/upstream/pool.h"
 
 #include <functional>
@@ -25,10 +25,11 @@ struct Attempt {
 class RequestPump {
  public:
   /// keep: how many bytes at most are kept for another try; 0: none.
-  RequestPump(BodyPtr body, std::size_t keep) : body_(std::move(body)), keep_limit_(keep), keeping_(keep > 0) {}
+  RequestPump(Loop& loop, BodyPtr body, std::size_t keep)
+      : loop_(loop), share_(loop), body_(std::move(body)), keep_limit_(keep), keeping_(keep > 0) {}
 
   /// Begins to send to this try, from the request's first byte. Needs replayable() unless it is the first.
-  static void attach(const std::shared_ptr<RequestPump>& pump, Worker& worker, std::shared_ptr<Attempt> attempt);
+  static void attach(const std::shared_ptr<RequestPump>& pump, std::shared_ptr<Attempt> attempt);
   /// Sends no more to it: it failed.
   void detach();
   /// No other try will come: what was kept is forgotten.
@@ -56,6 +57,8 @@ class RequestPump {
   void keep(const Buffer& bytes);
   void complete_now();
 
+  Loop& loop_;
+  FairShare share_;
   BodyPtr body_;
   const std::size_t keep_limit_;
   bool keeping_;

@@ -64,7 +64,7 @@ void UpstreamCall::begin(BodyPtr body) {
   alternative_timeout_status_ = stream.request.headers.remove(HeaderId::x_envoy_upstream_rq_timeout_alt_response) > 0;
   timeouts_.announce(stream.request, Duration(0), suppress());
   if (!body) return request_complete();
-  pump_ = make_recycled<RequestPump>(std::move(body), retry_.enabled() ? replay_bound(stream) : 0);
+  pump_ = make_recycled<RequestPump>(worker_.loop(), std::move(body), retry_.enabled() ? replay_bound(stream) : 0);
   pump_->on_complete = [this] { request_complete(); };
   pump_->on_client_error = [this](Errc cause) {
     over_ = true;
@@ -163,7 +163,7 @@ Result<void> UpstreamCall::send_head() {
   sent_ = true;
   if (!stream_->info.upstream_first_byte_sent) stream_->info.upstream_first_byte_sent = since_start();
   // What an upgrade brings is held until the upstream has agreed: it is no part of the request.
-  if (pump_ && stream_->request.upgrade.empty()) RequestPump::attach(pump_, worker_, attempt_);
+  if (pump_ && stream_->request.upgrade.empty()) RequestPump::attach(pump_, attempt_);
   if (!pump_) attempt_->request_sent = true;
   return sent;
 }

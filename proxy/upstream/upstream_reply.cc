@@ -150,7 +150,7 @@ void UpstreamCall::deliver() {
   if (!head.upgraded) return;
   total_timer_.cancel();
   if (try_timers_) try_timers_->whole.cancel();
-  if (pump_) RequestPump::attach(pump_, worker_, attempt_);
+  if (pump_) RequestPump::attach(pump_, attempt_);
 }
 
 void UpstreamCall::response_bytes(std::size_t n) {

@@ -102,6 +102,16 @@ TEST_CASE("relay: a slow reader holds the sender up, and gets everything") {
   REQUIRE(r.task->done());
 }
 
+TEST_CASE("relay: a sender without a pause to a reader without one lets others have their turn") {
+  constexpr std::size_t all = 8 * 1024 * 1024;
+  Relay r(2 * all);
+  std::uint64_t before_the_call = 0;
+  r.t.worker.post([&] { before_the_call = r.bytes.from_downstream; });
+  r.send(*r.client, std::string(all, 'x'));
+  REQUIRE(before_the_call < all / 8);
+  REQUIRE(r.bytes.from_downstream == all);
+}
+
 TEST_CASE("relay: a reset goes through as one") {
   const bool from_client = GENERATE(true, false);
   Relay r;

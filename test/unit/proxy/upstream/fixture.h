@@ -46,7 +46,7 @@ class FakeConnector final : public Connector {
       failures.pop_front();
       if (out.error != Errc::ok) co_return out;
     }
-    auto [client, server] = MemoryTransport::make();
+    auto [client, server] = MemoryTransport::make(capacity);
     out.local = Address(IpAddress::v4(0x0a000063), 40000);
     out.transport = std::move(client);
     if (ends_at_once) server->close(Errc::eof);
@@ -68,6 +68,7 @@ class FakeConnector final : public Connector {
     return peer(i).at_end();
   }
 
+  std::size_t capacity = 64 * 1024;  // what a connection takes while its peer does not read
   bool hold = false;
   bool ends_at_once = false;  // the peer takes connections, and ends them without a word
   Event release;

@@ -208,6 +208,23 @@ TEST_CASE("an answer while the request's last bytes are stuck: nothing keeps the
   REQUIRE(f.connector.ended(0));
 }
 
+TEST_CASE("a request body without a pause to an upstream without one lets others have their turn") {
+  OneEndpoint f;
+  constexpr std::size_t all = 8 * 1024 * 1024;
+  f.connector.capacity = 2 * all;
+  auto body = std::make_shared<FedBody::State>();
+  Request r(f);
+  r.start(body);
+  std::size_t before_the_call = 0;
+  f.t.worker.post([&] { before_the_call = body->taken; });
+  body->feed(std::string(all, 'x'));
+  body->end();
+  f.t.poll();
+  REQUIRE(before_the_call < all / 8);
+  REQUIRE(body->taken == all);
+  REQUIRE(f.connector.peer(0).receive().size() > all);
+}
+
 TEST_CASE("interim heads go to the client where the configuration says so") {
   OneEndpoint f;
   Request r(f);
