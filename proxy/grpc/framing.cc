@@ -59,30 +59,12 @@ std::string decode_grpc_message(std::string_view text) {
 }
 
 std::string grpc_timeout(Duration timeout) {
-  struct Unit {
-    Duration::rep nanoseconds;
-    char letter;
-  };
-  static constexpr Unit units[] = {
-      {1, 'n'}, {1'000, 'u'}, {1'000'000, 'm'}, {1'000'000'000, 'S'}, {60'000'000'000, 'M'}, {3'600'000'000'000, 'H'}};
-  constexpr Duration::rep max = 99'999'999;
-  const Unit* unit = units;
-  while (unit->letter != 'H' && timeout.count() / unit->nanoseconds > max) ++unit;
-  return std::to_string(std::max<Duration::rep>(1, timeout.count() / unit->nanoseconds)) + unit->letter;
-}
-
-std::uint32_t grpc_code_of_http(std::uint32_t status) {
-  switch (status) {
-    case 400: return GrpcCode::internal;
-    case 401: return GrpcCode::unauthenticated;
-    case 403: return GrpcCode::permission_denied;
-    case 404: return GrpcCode::unimplemented;
-    case 429:
-    case 502:
-    case 503:
-    case 504: return GrpcCode::unavailable;
-    default: return GrpcCode::unknown;
-  }
+  constexpr std::int64_t most = 99'999'999;
+  const auto ms = std::max<std::int64_t>(0, std::chrono::ceil<std::chrono::milliseconds>(timeout).count());
+  if (ms <= most) return std::to_string(ms) + 'm';
+  if (ms / 1000 <= most) return std::to_string(ms / 1000) + 'S';
+  if (ms / 60'000 <= most) return std::to_string(ms / 60'000) + 'M';
+  return std::to_string(std::min(ms / 3'600'000, most)) + 'H';
 }
 
 }  // namespace clew

@@ -53,9 +53,7 @@ class GrpcMessageReader {
 
 /// grpc-message is percent-encoded UTF-8; what is not an escape stays as it is.
 std::string decode_grpc_message(std::string_view text);
-/// «100m»; at most 8 digits, in the finest unit that fits. REQUIRES: timeout > 0.
+/// «100m»: in milliseconds, or the smallest larger unit that fits eight digits, rounded down (as Envoy).
 std::string grpc_timeout(Duration timeout);
-/// The status of an answer that is bare HTTP (doc/http-grpc-status-mapping.md of grpc).
-std::uint32_t grpc_code_of_http(std::uint32_t status);
 
 }  // namespace clew

@@ -2,6 +2,7 @@
 
 #include "proxy/base/strings.h"
 #include "proxy/grpc/framing.h"
+#include "proxy/http/local_reply.h"
 #include "proxy/net/event.h"
 
 #include <utility>
@@ -125,8 +126,7 @@ struct GrpcStream::Impl {
   bool accept_head() {
     const ResponseHead& head = stream.response;
     if (head.end_stream || head.status != 200) {
-      if (!finish_by(&head.headers))
-        finish(grpc_code_of_http(head.status), "HTTP status " + std::to_string(head.status));
+      if (!finish_by(&head.headers)) finish(grpc_status_of(head.status), "HTTP status " + std::to_string(head.status));
     } else if (const auto type = head.headers.get(HeaderId::content_type).value_or("");
                !type.starts_with("application/grpc")) {
       finish(GrpcCode::unknown, "content type " + std::string(type));
@@ -169,7 +169,7 @@ Task<bool> GrpcStream::Impl::open(std::shared_ptr<Impl> self) {
   self->stream.snapshot.reset();
   if (self->ended) co_return false;
   if (const auto* reply = std::get_if<LocalReply>(&answer)) {
-    self->finish(reply->grpc_status.value_or(grpc_code_of_http(reply->status)),
+    self->finish(reply->grpc_status.value_or(grpc_status_of(reply->status)),
                  reply->body.empty() ? reply->details : reply->body);
     co_return false;
   }

@@ -1,17 +1,17 @@
 #include "proxy/http/server_connection.h"
 
+#include "proxy/net/sniff.h"
+
 namespace clew {
 namespace {
-
-constexpr std::string_view preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";  // RFC 9113 3.4
 
 enum class Codec { http1, http2, unknown };
 
 /// What the first bytes say; unknown: too few of them.
 Codec codec_of(std::string_view bytes) {
-  const std::size_t n = std::min(bytes.size(), preface.size());
-  if (bytes.substr(0, n) != preface.substr(0, n)) return Codec::http1;
-  return n == preface.size() ? Codec::http2 : Codec::unknown;
+  const std::size_t n = std::min(bytes.size(), h2_preface.size());
+  if (bytes.substr(0, n) != h2_preface.substr(0, n)) return Codec::http1;
+  return n == h2_preface.size() ? Codec::http2 : Codec::unknown;
 }
 
 Task<Codec> sniff(HttpService service, Transport& transport, const HttpConnectionManager& hcm, Buffer& initial) {
@@ -22,7 +22,7 @@ Task<Codec> sniff(HttpService service, Transport& transport, const HttpConnectio
   const Duration timeout = hcm.idle_timeout.value_or(std::chrono::hours(1));
   if (timeout > Duration::zero()) idle.arm(timeout);
   for (;;) {
-    const Codec codec = codec_of(initial.pull_up(std::min(initial.size(), preface.size())));
+    const Codec codec = codec_of(initial.pull_up(std::min(initial.size(), h2_preface.size())));
     if (codec != Codec::unknown) co_return codec;
     const Result<std::size_t> got = transport.try_read(initial, Buffer::slab_size);
     if (got) continue;

@@ -8,8 +8,6 @@ namespace clew {
 
 namespace {
 
-constexpr std::string_view preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 constexpr std::size_t max_method = 64;
 
 /// One starts with the other.
@@ -46,8 +44,8 @@ std::string_view to_string(HttpProtocol protocol) {
 }
 
 Sniffed sniff_http(std::string_view bytes, HttpProtocol& protocol) {
-  if (agree(bytes, preface)) {
-    if (bytes.size() < preface.size()) return Sniffed::need_more;
+  if (agree(bytes, h2_preface)) {
+    if (bytes.size() < h2_preface.size()) return Sniffed::need_more;
     protocol = HttpProtocol::h2c;
     return Sniffed::found;
   }

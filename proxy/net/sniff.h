@@ -34,9 +34,11 @@ Sniffed sniff_client_hello(std::string_view bytes, ClientHello& hello);
 enum class HttpProtocol : std::uint8_t { http10, http11, h2c };
 /// «http/1.0», «http/1.1», «h2c»: what filter chains match.
 std::string_view to_string(HttpProtocol protocol);
+/// What an HTTP/2 client says first (RFC 9113 3.4).
+inline constexpr std::string_view h2_preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest request line waited for.
 inline constexpr std::size_t max_request_line = 8 * 1024;
-/// The HTTP/2 preface, or a whole HTTP/1 request line with a registered method. Never `bad`.
+/// The HTTP/2 preface, or a whole HTTP/1 request line, whatever its method. Never `bad`.
 Sniffed sniff_http(std::string_view bytes, HttpProtocol& protocol);
 
 /// A PROXY protocol header, version 1 or 2.

@@ -3,6 +3,7 @@
 #include "config/snapshot/cluster.h"
 #include "proxy/base/encoding.h"
 #include "proxy/base/strings.h"
+#include "proxy/http/local_reply.h"
 #include "proxy/http/message.h"
 #include "proxy/net/connection_info.h"
 #include "proxy/telemetry/time_format.h"
@@ -156,29 +157,13 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 17> grpc_nam
      {"DataLoss", "DATA_LOSS"},
      {"Unauthenticated", "UNAUTHENTICATED"}}};
 
-std::uint64_t grpc_status_of_http(std::uint32_t code) {
-  switch (code) {
-    case 400: return 13;
-    case 401: return 16;
-    case 403: return 7;
-    case 404: return 12;
-    case 429:
-    case 502:
-    case 503:
-    case 504: return 14;
-    default: return 2;
-  }
-}
-
 std::optional<std::uint64_t> grpc_status(const FormatContext& context) {
-  const std::string_view type = request_header(context.request, "content-type").value_or("");
-  constexpr std::string_view grpc = "application/grpc";
-  if (!type.starts_with(grpc) || (type.size() > grpc.size() && type[grpc.size()] != '+')) return {};
+  if (!context.request || !is_grpc_request(*context.request)) return {};
   auto value = header(context.trailers, "grpc-status");
   if (!value && context.response) value = context.response->headers.get("grpc-status");
   if (value) return parse_uint(*value);
   if (context.info.response_code == 0) return {};
-  return grpc_status_of_http(context.info.response_code);
+  return grpc_status_of(context.info.response_code);
 }
 
 FieldValue grpc_status_text(const FormatItem& item, const FormatContext& context, std::string& scratch) {

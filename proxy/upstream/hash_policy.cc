@@ -1,6 +1,7 @@
 #include "proxy/upstream/hash_policy.h"
 
 #include "proxy/base/strings.h"
+#include "proxy/http/route_match.h"
 
 #include <fmt/format.h>
 #include <xxhash.h>
@@ -9,8 +10,6 @@
 
 namespace clew {
 namespace {
-
-std::uint64_t xxh64(std::string_view text, std::uint64_t seed = 0) { return XXH64(text.data(), text.size(), seed); }
 
 /// All Cookie fields are searched; quotes around a value do not belong to it.
 std::optional<std::string_view> find_cookie(const HeaderMap& headers, std::string_view name) {
@@ -26,21 +25,6 @@ std::optional<std::string_view> find_cookie(const HeaderMap& headers, std::strin
       if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
       return value;
     }
-  }
-  return std::nullopt;
-}
-
-std::optional<std::string_view> find_query_parameter(std::string_view path, std::string_view name) {
-  const std::size_t mark = path.find('?');
-  if (mark == std::string_view::npos) return std::nullopt;
-  std::string_view rest = path.substr(mark + 1);
-  rest = rest.substr(0, rest.find('#'));
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('&'), rest.size());
-    const std::string_view pair = rest.substr(0, end);
-    rest.remove_prefix(std::min(rest.size(), end + 1));
-    const std::size_t equal = std::min(pair.find('='), pair.size());
-    if (pair.substr(0, equal) == name) return pair.substr(std::min(pair.size(), equal + 1));
   }
   return std::nullopt;
 }
@@ -92,12 +76,14 @@ struct Hasher {
     return hash_source_ip(remote);
   }
   std::optional<std::uint64_t> operator()(const HashPolicy::QueryParameter& parameter) const {
-    const auto value = find_query_parameter(request.path, parameter.name);
+    const auto value = query_parameter(request.path, parameter.name);
     return value ? std::optional(xxh64(*value)) : std::nullopt;
   }
 };
 
 }  // namespace
+
+std::uint64_t xxh64(std::string_view text, std::uint64_t seed) { return XXH64(text.data(), text.size(), seed); }
 
 std::uint64_t hash_source_ip(const Address& remote) { return xxh64(remote.ip().to_string()); }
 

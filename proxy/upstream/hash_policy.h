@@ -8,9 +8,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace clew {
+
+/// What policies, rings and tables are made of, as Envoy's.
+std::uint64_t xxh64(std::string_view text, std::uint64_t seed = 0);
 
 struct RequestHash {
   std::optional<std::uint64_t> value;    // nothing: no policy found what it looks at

@@ -1,6 +1,6 @@
 #include "proxy/upstream/pickers.h"
 
-#include <xxhash.h>
+#include "proxy/upstream/hash_policy.h"
 
 #include <algorithm>
 #include <cmath>
@@ -18,8 +18,6 @@ bool is_prime(std::uint64_t n) {
     if (n % i == 0) return false;
   return n > 1;
 }
-
-std::uint64_t xxh64(std::string_view text, std::uint64_t seed = 0) { return XXH64(text.data(), text.size(), seed); }
 
 class RotatingPicker final : public LoadBalancer::Picker {
  public:

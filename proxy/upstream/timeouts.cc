@@ -1,6 +1,7 @@
 #include "proxy/upstream/timeouts.h"
 
 #include "proxy/base/strings.h"
+#include "proxy/grpc/framing.h"
 
 #include <fmt/format.h>
 
@@ -42,15 +43,6 @@ std::optional<Duration> parse_grpc_timeout(std::string_view text) {
   }
 }
 
-std::string format_grpc_timeout(Duration timeout) {
-  constexpr std::int64_t most = 99'999'999;
-  const auto ms = std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(timeout).count());
-  if (ms <= most) return fmt::format("{}m", ms);
-  if (ms / 1000 <= most) return fmt::format("{}S", ms / 1000);
-  if (ms / 60'000 <= most) return fmt::format("{}M", ms / 60'000);
-  return fmt::format("{}H", std::min(ms / 3'600'000, most));
-}
-
 Timeouts Timeouts::of(const ForwardAction& action, const RetryPolicy* retry, RequestHead& request, bool is_grpc) {
   Timeouts out;
   if (is_grpc && action.grpc_timeout_max) {
@@ -83,7 +75,7 @@ void Timeouts::announce(RequestHead& request, Duration elapsed, bool suppress_en
     const auto ms = std::chrono::duration_cast<milliseconds>(expected).count();
     request.headers.set(HeaderId::x_envoy_expected_rq_timeout_ms, fmt::format_int(ms).str());
   }
-  if (grpc) request.headers.set(HeaderId::grpc_timeout, format_grpc_timeout(expected));
+  if (grpc) request.headers.set(HeaderId::grpc_timeout, grpc_timeout(expected));
 }
 
 }  // namespace clew

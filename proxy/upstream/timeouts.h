@@ -22,7 +22,5 @@ struct Timeouts {
 
 /// «100m», «5S»: at most eight digits and a unit. Nothing when it is malformed.
 std::optional<Duration> parse_grpc_timeout(std::string_view text);
-/// In milliseconds, or the smallest larger unit that fits eight digits, rounded down (as Envoy).
-std::string format_grpc_timeout(Duration timeout);
 
 }  // namespace clew

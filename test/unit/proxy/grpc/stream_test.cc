@@ -179,7 +179,7 @@ TEST_CASE("grpc stream: its time is over", "[grpc]") {
   Fixture f(std::chrono::seconds(2));
   auto got = f.t.start(f.stream->receive());
   CHECK(std::find(f.server.headers.begin(), f.server.headers.end(),
-                  std::pair<std::string, std::string>("grpc-timeout", "2000000u")) != f.server.headers.end());
+                  std::pair<std::string, std::string>("grpc-timeout", "2000m")) != f.server.headers.end());
   f.t.advance(std::chrono::seconds(3));
   REQUIRE(got.done());
   CHECK(f.stream->status().code == GrpcCode::deadline_exceeded);

@@ -68,7 +68,7 @@ TEST_CASE("hash of a query parameter") {
   c.policies = {{HashPolicy::QueryParameter{"user"}, false}};
   const auto hash = c.hash().value;
   REQUIRE(hash);
-  c.request.path = "/b?z&user=me#frag";
+  c.request.path = "/b?z&user=me";
   REQUIRE(c.hash().value == hash);
   c.request.path = "/b?xuser=me";
   REQUIRE_FALSE(c.hash().value);

@@ -87,9 +87,6 @@ TEST_CASE("grpc-timeout as text") {
   REQUIRE(parse_grpc_timeout("0n") == Duration(0));
   REQUIRE(parse_grpc_timeout("99999999H"));
   for (const char* bad : {"", "m", "5", "-1m", "1x", "123456789m", "1 m"}) REQUIRE_FALSE(parse_grpc_timeout(bad));
-  REQUIRE(format_grpc_timeout(1500ms) == "1500m");
-  REQUIRE(format_grpc_timeout(200'000s) == "200000S");
-  REQUIRE(format_grpc_timeout(100'000'000s) == "1666666M");
 }
 
 TEST_CASE("the upstream is told what it may take") {
