@@ -1,4 +1,4 @@
-// Routes as values with their index. envoy.config.route.v3. The matching functions live in proxy/http/router.h.
+// Routes as values with their index. envoy.config.route.v3. The matching functions live in proxy/http/route_match.h.
 #pragma once
 
 #include "config/snapshot/format.h"

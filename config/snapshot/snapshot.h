@@ -48,7 +48,7 @@ struct Changes {
   bool tls = false;
 };
 
-/// A snapshot on its way to the workers.
+/// A snapshot on its way to the workers. Neither is null.
 struct Update {
   SnapshotPtr snapshot;
   std::shared_ptr<const Changes> changes;

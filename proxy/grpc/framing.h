@@ -19,12 +19,9 @@ struct GrpcCode {
     cancelled = 1,
     unknown = 2,
     deadline_exceeded = 4,
-    permission_denied = 7,
     resource_exhausted = 8,
-    unimplemented = 12,
     internal = 13,
     unavailable = 14,
-    unauthenticated = 16,
   };
 };
 

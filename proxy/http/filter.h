@@ -21,9 +21,6 @@ class Filter : public Recycled {
   /// Called instead of on_request when the factory says waits(): may wait for a timer or another service, or read the
   /// body within a bound by replacing it.
   virtual Task<Verdict> on_request_wait(Stream& stream, BodyPtr& body);
-  /// Return the same body to stay off its way. Trailers come with the body.
-  virtual BodyPtr wrap_request(Stream&, BodyPtr body) { return body; }
-  virtual BodyPtr wrap_response(Stream&, BodyPtr body) { return body; }
   virtual Verdict on_response(Stream&) { return Continue{}; }
   virtual void on_done(const Stream&) noexcept {}
 };

@@ -234,7 +234,6 @@ Task<Result<void>> Http1Exchange::read_head(ResponseHead& into) {
     co_await flush();  // a failure shows in what can be read: maybe an answer
   into.headers.clear();
   into.original_names.clear();
-  into.reason = {};
   into.upgraded = false;
   core_->decoder.begin(into, asked_);
   for (;;) {

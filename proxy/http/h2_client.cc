@@ -282,7 +282,6 @@ HeaderMap& H2Exchange::headers_for(bool trailers) {
 void H2Exchange::fill(ResponseHead& into, const H2Head& head) const {
   into.status = head.status;
   into.version = HttpVersion::http2;
-  into.reason = {};
   into.content_length = head.content_length;
   into.end_stream = head.end_stream;
   into.upgraded = extended_connect_ && head.status == 200;

@@ -101,7 +101,6 @@ BodyPtr apply_local_reply(Stream& stream, const LocalReply& reply) {
   head.headers.clear();
   head.original_names.clear();
   head.status = reply.status;
-  head.reason = {};
   head.upgraded = false;
   head.content_length.reset();
   head.end_stream = true;

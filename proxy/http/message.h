@@ -83,7 +83,6 @@ struct RequestHead {
 struct ResponseHead {
   explicit ResponseHead(Arena& arena) : headers(arena) {}
   std::uint32_t status = 0;
-  std::string_view reason;  // HTTP/1 only; empty: the standard one
   HeaderMap headers;
   HttpVersion version = HttpVersion::http11;
   std::optional<std::uint64_t> content_length;

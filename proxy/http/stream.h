@@ -58,12 +58,11 @@ struct Stream {
   HeaderMap* response_trailers = nullptr;
   StreamInfo info;
 
-  // what routing decided; route is null when none matched, or a filter cleared it
+  // what routing decided; route is null when none matched
   std::shared_ptr<const RouteTable> route_table;
   const VirtualHost* virtual_host = nullptr;
   const Route* route = nullptr;
   const WeightedCluster* cluster = nullptr;  // the one drawn by weight
-  bool route_cleared = false;                // a filter asks for matching again
 
   /// The application protocols to offer upstream instead of the cluster's; set by istio.alpn. Null: the cluster's own.
   const std::vector<std::string>* upstream_alpn = nullptr;

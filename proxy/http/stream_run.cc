@@ -52,7 +52,6 @@ StreamRun::StreamRun(Stream& stream, Forwarder& forwarder, ResponseWriter& write
     : stream_(stream),
       forwarder_(forwarder),
       writer_(writer),
-      random_(stream.worker.random()),
       idle_timer_(stream.worker.timers(), [this] { time_over(Errc::stream_idle_timeout); }) {}
 
 StreamRun::~StreamRun() {
@@ -138,17 +137,11 @@ Task<Result<void>> StreamRun::inform(const ResponseHead& head) {
 
 void StreamRun::route() {
   Stream& s = stream_;
-  s.route_cleared = false;
-  s.virtual_host = nullptr;
-  s.route = nullptr;
-  s.cluster = nullptr;
   if (!s.route_table)
     s.route_table = s.hcm.inline_routes ? s.hcm.inline_routes : s.snapshot->routes.get(s.hcm.rds_name);
   if (!s.route_table) s.route_table = s.connection.last_routes;
-  s.info.route_name.clear();
-  s.info.virtual_host_name.clear();
   if (!s.route_table) return;
-  const RouteMatch match = match_route(*s.route_table, s.request, random_);
+  const RouteMatch match = match_route(*s.route_table, s.request, s.worker.random());
   s.virtual_host = match.host;
   s.route = match.route;
   s.cluster = match.cluster;
@@ -217,8 +210,6 @@ Task<std::optional<LocalReply>> StreamRun::request_filters(BodyPtr& body) {
       verdict = filter.on_request(stream_);
     if (auto* reply = std::get_if<LocalReply>(&verdict)) co_return std::move(*reply);
     if (stream_.canceled != Errc::ok) break;
-    if (body) body = filter.wrap_request(stream_, std::move(body));
-    if (stream_.route_cleared) route();
   }
   co_return std::nullopt;
 }
@@ -254,7 +245,6 @@ void StreamRun::response_filters(BodyPtr& body) {
       if (body) body->cancel(Errc::canceled);
       body = apply_local_reply(stream_, *reply);
     }
-    if (body) body = (*filter)->wrap_response(stream_, std::move(body));
   }
 }
 

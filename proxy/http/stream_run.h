@@ -34,7 +34,7 @@ class StreamRun final : public ResponseWriter {
   void name_operation_in_response();
   /// An upgrade that nobody allowed.
   std::optional<LocalReply> refuse_upgrade() const;
-  /// Filters first to last, each with the route as the ones before left it.
+  /// Filters first to last.
   Task<std::optional<LocalReply>> request_filters(BodyPtr& body);
   /// What the route says itself: no route, https wanted, redirect, direct response.
   std::optional<LocalReply> route_reply();
@@ -64,7 +64,6 @@ class StreamRun final : public ResponseWriter {
   std::vector<std::unique_ptr<Filter>, RecyclingAllocator<std::unique_ptr<Filter>>> filters_;
   MeteredBody* request_body_ = nullptr;  // while it lives
   MeteredBody* response_body_ = nullptr;
-  const std::uint64_t random_;  // draws the cluster: again the same when a filter asks for matching again
   Errc request_error_ = Errc::ok, response_error_ = Errc::ok;
   std::string_view operation_;  // the client's proxy did not say it
   bool request_complete_ = false, writing_ = false, direct_ = false;

@@ -42,7 +42,7 @@ ListenerSet::~ListenerSet() { assert(open_ == 0); }
 void ListenerSet::update(const Update& update) {
   const auto& listeners = update.snapshot->listeners;
   const std::vector<std::string> failed = std::exchange(failed_, {});
-  if (first_update_ || !update.changes) {
+  if (first_update_) {
     std::vector<std::string> gone;
     for (const auto& [name, active] : active_)
       if (!listeners.find(name)) gone.push_back(name);

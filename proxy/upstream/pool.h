@@ -111,7 +111,8 @@ class Pool {
 
   /// At once, or after a wait: fills `pending` either way. Overflow ends as upstream_overflow.
   static Task<void> acquire(std::shared_ptr<Pool> pool, PendingLease& pending);
-  /// Without waiting; false: acquire() it is (pending holds an error when even that is refused).
+  /// Without waiting; true: pending holds a lease, or the error when the circuit breaker refuses one. False: acquire()
+  /// it is.
   static bool try_acquire(const std::shared_ptr<Pool>& pool, PendingLease& pending);
 
   /// New connections use this from now on.
