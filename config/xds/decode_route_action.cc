@@ -95,14 +95,15 @@ HashPolicy decode_hash_policy(const route::RouteAction::HashPolicy& message, Sco
       const auto& cookie = message.cookie();
       HashPolicy::Cookie out{
           cookie.name(), optional_duration(cookie.has_ttl(), cookie.ttl(), "ttl", scope), cookie.path(), {}};
-      if (cookie.name().empty() || cookie.name().find_first_of("=;, \t\r\n") != std::string::npos)
-        scope.fail("name", "is no cookie name");
+      const auto breaks = [](std::string_view text, std::string_view marks) {
+        return text.find_first_of(marks) != std::string::npos || text.find('\0') != std::string::npos;
+      };
+      if (cookie.name().empty() || breaks(cookie.name(), "=;, \t\r\n")) scope.fail("name", "is no cookie name");
       for (const auto& attribute : cookie.attributes()) {
-        if ((attribute.name() + attribute.value()).find_first_of(";\r\n") != std::string::npos)
-          scope.fail("attributes", "would break the cookie");
+        if (breaks(attribute.name() + attribute.value(), ";\r\n")) scope.fail("attributes", "would break the cookie");
         out.attributes.emplace_back(attribute.name(), attribute.value());
       }
-      if (cookie.path().find_first_of(";\r\n") != std::string::npos) scope.fail("path", "would break the cookie");
+      if (breaks(cookie.path(), ";\r\n")) scope.fail("path", "would break the cookie");
       return {std::move(out), terminal};
     }
     case Policy::kConnectionProperties:

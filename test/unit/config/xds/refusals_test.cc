@@ -357,6 +357,21 @@ TEST_CASE("routes") {
           .find("4294967296") != std::string::npos);
   CHECK(action(R"("cluster": "c", "regex_rewrite": {"pattern": {"regex": "a"}, "substitution": "\\3"})")
             .starts_with(at + ".route.regex_rewrite.substitution: "));
+  // What ends a header or a request line ends up in neither.
+  for (const char* end : {"\\r", "\\n", "\\u0000"}) {
+    const std::string value = "\"a" + std::string(end) + "b\"";
+    CHECK_THAT(action("\"cluster\": \"c\", \"prefix_rewrite\": " + value),
+               Catch::StartsWith(at + ".route.prefix_rewrite: "));
+    CHECK_THAT(action("\"cluster\": \"c\", \"host_rewrite_literal\": " + value),
+               Catch::StartsWith(at + ".route.host_rewrite_literal: "));
+    CHECK_THAT(action(R"("cluster": "c", "regex_rewrite": {"pattern": {"regex": "a"}, "substitution": )" + value + "}"),
+               Catch::StartsWith(at + ".route.regex_rewrite.substitution: "));
+    CHECK_THAT(action(R"("weighted_clusters": {"clusters": [{"name": "a", "weight": 1, "host_rewrite_literal": )" +
+                      value + "}]}"),
+               Catch::Contains(".weighted_clusters.clusters[0]"));
+    CHECK_THAT(action(R"("cluster": "c", "hash_policy": [{"cookie": {"name": "a", "path": )" + value + "}}]"),
+               Catch::StartsWith(at + ".route.hash_policy[0].cookie.path: "));
+  }
   CHECK(action(R"("cluster": "c", "retry_policy": {"retry_priority": {}})").find("retry_priority: is not supported") !=
         std::string::npos);
   CHECK(action(
