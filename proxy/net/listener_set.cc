@@ -99,7 +99,6 @@ bool ListenerSet::open(const ActivePtr& active) {
   for (const Address& address : addresses) {
     const ListenSocket opened = open_listen_socket(listener, address);
     if (opened.fd < 0) {
-      CLEW_LOG(config, warning, "listener {}: {}", listener.name, opened.error);
       if (options_.on_bind_failure) options_.on_bind_failure({listener.name, address.to_string(), opened.error});
       active->sockets.clear();
       not_created_.add();
