@@ -1,6 +1,7 @@
 #include "config/bootstrap/yaml.h"
 
 #include "config/xds/scope.h"
+#include "proxy/base/encoding.h"
 
 #include <boost/regex.hpp>
 #include <fmt/format.h>
@@ -21,16 +22,7 @@ struct Unusable {
 
 void append_string(std::string& json, std::string_view text) {
   json += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      json += '\\';
-      json += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      fmt::format_to(std::back_inserter(json), "\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      json += c;
-    }
-  }
+  append_json_escaped(json, text);
   json += '"';
 }
 

@@ -25,6 +25,9 @@ std::string percent_encode(std::string_view bytes, std::string_view keep = {});
 /// Nothing on a broken escape.
 std::optional<std::string> percent_decode(std::string_view text);
 
+/// The inside of a JSON string, always UTF-8: text that is not is taken for Latin-1, as Envoy does.
+void append_json_escaped(std::string& out, std::string_view text);
+
 /// A version 4 UUID of 128 random bits, 122 of which are kept.
 std::array<char, 36> uuid_v4(std::uint64_t high, std::uint64_t low);
 

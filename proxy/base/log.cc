@@ -1,6 +1,6 @@
 #include "proxy/base/log.h"
 
-#include "proxy/base/strings.h"
+#include "proxy/base/encoding.h"
 
 #include <spdlog/details/log_msg.h>
 #include <spdlog/pattern_formatter.h>
@@ -19,27 +19,11 @@ constexpr std::array<std::string_view, 7> level_names{"trace", "debug", "info", 
 class JsonMessage final : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
-    for (const char c : std::string_view(message.payload.data(), message.payload.size())) {
-      switch (c) {
-        case '"': append(out, "\\\""); break;
-        case '\\': append(out, "\\\\"); break;
-        case '\n': append(out, "\\n"); break;
-        case '\r': append(out, "\\r"); break;
-        case '\t': append(out, "\\t"); break;
-        default:
-          if (static_cast<unsigned char>(c) < 0x20)
-            fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
-          else
-            out.push_back(c);
-      }
-    }
+    std::string escaped;
+    append_json_escaped(escaped, {message.payload.data(), message.payload.size()});
+    out.append(escaped.data(), escaped.data() + escaped.size());
   }
   std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<JsonMessage>(); }
-
- private:
-  static void append(spdlog::memory_buf_t& out, std::string_view text) {
-    out.append(text.data(), text.data() + text.size());
-  }
 };
 
 /// %_: the message on one line.

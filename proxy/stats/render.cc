@@ -1,5 +1,7 @@
 #include "proxy/stats/render.h"
 
+#include "proxy/base/encoding.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -56,16 +58,7 @@ std::vector<const Item*> select(const StatSnapshot& snapshot, const StatQuery& q
 
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      put(out, "\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      out += c;
-    }
-  }
+  append_json_escaped(out, text);
   out += '"';
 }
 

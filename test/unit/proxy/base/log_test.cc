@@ -65,6 +65,9 @@ TEST_CASE("formats") {
   CHECK_THAT(line, Catch::EndsWith("test/unit/proxy/base/log_test.cc\n"));
   REQUIRE(log::set_format("{\"m\":\"%j\"}"));
   CHECK(captured([] { CLEW_LOG(main, error, "a\"b\\c\n\x01"); }) == "{\"m\":\"a\\\"b\\\\c\\n\\u0001\"}\n");
+  // Bytes from outside make no line that is not UTF-8.
+  CHECK(captured([] { CLEW_LOG(main, error, "caf\xe9 {}", "\xff"); }) == "{\"m\":\"caf\\u00e9 \\u00ff\"}\n");
+  CHECK(captured([] { CLEW_LOG(main, error, "caf\xc3\xa9"); }) == "{\"m\":\"caf\xc3\xa9\"}\n");
   REQUIRE(log::set_format("%_"));
   CHECK(captured([] { CLEW_LOG(main, error, "a\nb"); }) == "a\\nb\n");
   REQUIRE(log::set_format("%Y-%m-%dT%T.%fZ"));

@@ -81,7 +81,7 @@ TEST_CASE("JSON") {
   };
   CHECK_THAT(stats_json(sample(), query),
              Catch::StartsWith(
-                 "{\"stats\":[{\"name\":\"cluster_manager.cds.version_text\",\"value\":\"v\\\"1\\u000a\"},"
+                 "{\"stats\":[{\"name\":\"cluster_manager.cds.version_text\",\"value\":\"v\\\"1\\n\"},"
                  "{\"name\":\"a.version\",\"value\":15274230365318697128},"
                  "{\"histograms\":{\"supported_quantiles\":[0,25,50,75,90,95,99,99.5,99.9,100],\"computed_quantiles\":["
                  "{\"name\":\"cluster.a;.empty\",\"values\":[{\"cumulative\":null,\"interval\":null},"));
