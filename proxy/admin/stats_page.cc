@@ -67,7 +67,6 @@ AdminResponse prometheus_page(const StatSnapshot& snapshot, const Query& query, 
   StatQuery options;
   if (std::string problem = read(query, options); !problem.empty())
     return AdminResponse::error(400, std::move(problem));
-  tags.new_scrape();
   return {200, stats_prometheus(snapshot, options, tags), "text/plain; version=0.0.4; charset=UTF-8"};
 }
 
