@@ -4,11 +4,13 @@
 #include "config/xds/json.h"
 #include "config/xds/type_urls.h"
 #include "proxy/admin/field_mask.h"
+#include "proxy/admin/redact.h"
 
 #include "envoy/admin/v3/config_dump.pb.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/config/route/v3/route.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 
@@ -24,8 +26,6 @@ namespace {
 
 namespace admin = envoy::admin::v3;
 using google::protobuf::Message;
-
-constexpr std::string_view redacted = "[redacted]";
 
 void set_time(google::protobuf::Timestamp* into, WallTime time) {
   *into = google::protobuf::util::TimeUtil::NanosecondsToTimestamp(time.time_since_epoch().count());
@@ -152,6 +152,10 @@ admin::RoutesConfigDump routes_dump(const ConfigStore& store, const Regex* names
       entry->set_version_info(record->active->version);
       set_any(entry->mutable_route_config(), type_url::route, record->active->bytes);
       set_time(entry->mutable_last_updated(), record->active->updated);
+    } else {  // never accepted; istioctl takes an entry without a route table for one it can change
+      envoy::config::route::v3::RouteConfiguration table;
+      table.set_name(std::string(name));
+      entry->mutable_route_config()->PackFrom(table);
     }
     if (record->error) set_error(entry, *record, type_url::route);
   }
@@ -179,26 +183,6 @@ admin::EndpointsConfigDump endpoints_dump(const ConfigStore& store, const Regex*
   return dump;
 }
 
-/// Certificates are shown, keys never.
-google::protobuf::Any shown(const Accepted<Secret>& accepted) {
-  envoy::extensions::transport_sockets::tls::v3::Secret secret;
-  secret.ParseFromString(accepted.bytes);
-  if (secret.has_tls_certificate()) {
-    auto* certificate = secret.mutable_tls_certificate();
-    if (certificate->has_private_key()) certificate->mutable_private_key()->set_inline_bytes(std::string(redacted));
-    if (certificate->has_password()) certificate->mutable_password()->set_inline_bytes(std::string(redacted));
-    certificate->clear_private_key_provider();
-    certificate->clear_pkcs12();
-  } else if (!secret.has_validation_context()) {
-    const std::string name = secret.name();
-    secret.Clear();
-    secret.set_name(name);
-  }
-  google::protobuf::Any any;
-  any.PackFrom(secret);
-  return any;
-}
-
 admin::SecretsConfigDump secrets_dump(const ConfigStore& store, const Regex* names) {
   admin::SecretsConfigDump dump;
   for (const auto& [name, record] : sorted(store.secrets(), names)) {
@@ -207,7 +191,7 @@ admin::SecretsConfigDump secrets_dump(const ConfigStore& store, const Regex* nam
     entry->set_name(std::string(name));
     entry->set_version_info(record->active->version);
     set_time(entry->mutable_last_updated(), record->active->updated);
-    *entry->mutable_secret() = shown(*record->active);
+    set_any(entry->mutable_secret(), type_url::secret, record->active->bytes);
   }
   for (const auto& reference : store.wanted_secrets()) {
     if (const auto it = store.secrets().find(reference.name); it != store.secrets().end() && it->second.active)
@@ -227,7 +211,10 @@ using Sections = std::vector<std::unique_ptr<Message>>;
 
 Sections sections(const Process& process, const Regex* names, bool endpoints) {
   Sections all;
-  const auto add = [&](auto dump) { all.push_back(std::make_unique<decltype(dump)>(std::move(dump))); };
+  const auto add = [&](auto dump) {
+    redact(dump);
+    all.push_back(std::make_unique<decltype(dump)>(std::move(dump)));
+  };
   add(bootstrap_dump(process));
   add(clusters_dump(process.config(), names));
   if (endpoints) add(endpoints_dump(process.config(), names));

@@ -1,7 +1,10 @@
 #include "proxy/admin/admin.h"
 #include "config/bootstrap/bootstrap.h"
 #include "config/bootstrap/command_line.h"
+#include "config/xds/json.h"
+#include "config/xds/type_urls.h"
 #include "proxy/admin/field_mask.h"
+#include "proxy/base/encoding.h"
 #include "proxy/base/log.h"
 #include "proxy/stats/stat_snapshot.h"
 #include "proxy/stats/tag_extractor.h"
@@ -10,7 +13,11 @@
 #include "test/unit/config/xds/fakes.h"
 
 #include "envoy/admin/v3/config_dump.pb.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
+#include "envoy/service/discovery/v3/discovery.pb.h"
 
 #include <catch2/catch.hpp>
 
@@ -26,7 +33,7 @@ class FakeProcess final : public Process {
     cluster.set_alt_stat_name("backend;");
     REQUIRE(store.add_static_cluster(cluster).empty());
     store.start();
-    bootstrap_.runtime_layers = {{"global config", {{"a.key", "1"}}}, {"admin", {}}};
+    started_with.runtime_layers = {{"global config", {{"a.key", "1"}}}, {"admin", {}}};
   }
 
   ServerState state() const override { return failing ? ServerState::draining : ServerState::live; }
@@ -36,7 +43,7 @@ class FakeProcess final : public Process {
   std::string version() const override { return "x"; }
   unsigned concurrency() const override { return 2; }
   const CommandLine& command_line() const override { return line_; }
-  const Bootstrap& bootstrap() const override { return bootstrap_; }
+  const Bootstrap& bootstrap() const override { return started_with; }
   const ConfigStore& config() const override { return store; }
   Task<StatSnapshot> stats() override {
     StatSnapshot now;
@@ -62,10 +69,10 @@ class FakeProcess final : public Process {
   bool failing = false;
   std::uint64_t requests = 7;
   StatSnapshot before;
+  Bootstrap started_with;
 
  private:
   CommandLine line_;
-  Bootstrap bootstrap_;
   TagExtractor tags_;
 };
 
@@ -153,6 +160,106 @@ TEST_CASE("admin: a mask keeps what it names") {
   CHECK_FALSE(trim(copy, "version_info,nothing"));
   CHECK(trim(copy, ",,"));
   CHECK(copy.version_info().empty());
+}
+
+namespace {
+
+constexpr const char* with_key = R"({"@type":
+  "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", "common_tls_context": {
+  "tls_certificates": [{"certificate_chain": {"inline_string": "chain"}, "private_key": {"inline_string": "KEY"},
+    "password": {"inline_bytes": "S0VZ"}}]}})";
+
+/// A cluster whose transport socket carries a key.
+std::string cluster_with_key(const std::string& name, const std::string& rest = "") {
+  return "{\"name\": \"" + name + "\"" + rest +
+         ", \"transport_socket\": {\"name\": \"tls\", \"typed_config\": " + with_key + "}}";
+}
+
+std::string push(ConfigStore& store, std::string_view type, const google::protobuf::Message& message,
+                 const std::string& name) {
+  envoy::service::discovery::v3::DeltaDiscoveryResponse response;
+  response.set_type_url(std::string(type));
+  auto* resource = response.add_resources();
+  resource->set_name(name);
+  resource->mutable_resource()->PackFrom(message);
+  return store.on_response(response).detail;
+}
+
+}  // namespace
+
+TEST_CASE("admin: keys are never shown, wherever they stand") {
+  using envoy::config::cluster::v3::Cluster;
+  Kit kit;
+  envoy::config::bootstrap::v3::Bootstrap bootstrap;
+  *bootstrap.mutable_static_resources()->add_clusters() = test::parse<Cluster>(cluster_with_key("inline"));
+  const auto secret = test::parse<envoy::extensions::transport_sockets::tls::v3::Secret>(
+      R"({"name": "static", "tls_certificate": {"certificate_chain": {"inline_string": "chain"},
+          "private_key": {"inline_string": "KEY"}}})");
+  *bootstrap.mutable_static_resources()->add_secrets() = secret;
+  *bootstrap.mutable_static_resources()->add_secrets() =
+      test::parse<envoy::extensions::transport_sockets::tls::v3::Secret>(
+          R"({"name": "tickets", "session_ticket_keys": {"keys": [{"inline_string": "KEY"}, {"filename": "KEY"}]}})");
+  *bootstrap.mutable_static_resources()->add_secrets() =
+      test::parse<envoy::extensions::transport_sockets::tls::v3::Secret>(
+          R"({"name": "generic", "generic_secret": {"secret": {"inline_string": "KEY"}}})");
+  kit.process.started_with.serialized = bootstrap.SerializeAsString();
+  google::protobuf::Any update;
+  update.PackFrom(secret);
+  kit.process.store.on_secret("static", update, "1");
+  // refused: the field before the transport socket
+  REQUIRE_FALSE(push(kit.process.store, type_url::cluster,
+                     test::parse<Cluster>(cluster_with_key("refused", ", \"health_checks\": [{}]")), "refused")
+                    .empty());
+  Cluster broken;
+  broken.set_name("broken");
+  broken.mutable_transport_socket()->mutable_typed_config()->set_type_url(
+      "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext");
+  broken.mutable_transport_socket()->mutable_typed_config()->set_value("\xff KEY");
+  REQUIRE_FALSE(push(kit.process.store, type_url::cluster, broken, "broken").empty());
+  const AdminResponse dump = kit.get("/config_dump");
+  REQUIRE(dump.status == 200);
+  for (const char* shown :
+       {"\"inline\"", "\"static\"", "\"tickets\"", "\"generic\"", "\"refused\"", "\"broken\"", "chain"}) {
+    INFO(shown);
+    CHECK(has(dump, shown));
+  }
+  CHECK(has(dump, to_base64("[redacted]")));
+  CHECK_FALSE(has(dump, "KEY"));
+  CHECK_FALSE(has(dump, to_base64("KEY")));
+  CHECK_FALSE(has(dump, to_base64("\xff KEY")));
+  CHECK_FALSE(has(kit.get("/config_dump?resource=dynamic_warming_clusters"), "KEY"));
+}
+
+TEST_CASE("admin: a route table that was never accepted has a name and no routes") {
+  Kit kit;
+  const auto table = test::parse<envoy::config::route::v3::RouteConfiguration>(
+      R"({"name": "9080", "virtual_hosts": [{"name": "h", "domains": ["*"], "routes": [{"match": {}}]}]})");
+  REQUIRE_FALSE(push(kit.process.store, type_url::route, table, "9080").empty());
+  envoy::admin::v3::RoutesConfigDump dump;
+  const AdminResponse response = kit.get("/config_dump?mask=dynamic_route_configs");
+  envoy::admin::v3::ConfigDump whole;
+  REQUIRE(from_json(response.body, whole).has_value());
+  REQUIRE(whole.configs_size() == 1);
+  REQUIRE(whole.configs(0).UnpackTo(&dump));
+  REQUIRE(dump.dynamic_route_configs_size() == 1);
+  const auto& entry = dump.dynamic_route_configs(0);
+  CHECK(entry.error_state().details().find("9080") != std::string::npos);
+  envoy::config::route::v3::RouteConfiguration shown;  // istioctl changes its type without a look
+  REQUIRE(entry.route_config().UnpackTo(&shown));
+  CHECK(shown.name() == "9080");
+  CHECK(shown.virtual_hosts_size() == 0);
+}
+
+TEST_CASE("admin: what was extracted from a name is kept from one scrape to the next") {
+  Kit kit;
+  CHECK(kit.get("/stats/prometheus").status == 200);
+  const std::size_t remembered = kit.process.tags().remembered();
+  CHECK(remembered > 0);
+  CHECK(kit.get("/stats?format=prometheus").status == 200);
+  CHECK(kit.process.tags().remembered() == remembered);
+  CHECK(kit.get("/stats/prometheus?filter=^active$").status == 200);
+  CHECK(kit.get("/stats/prometheus?filter=^active$").status == 200);
+  CHECK(kit.process.tags().remembered() == 1);
 }
 
 TEST_CASE("admin: counters begin again, gauges stay") {
