@@ -49,6 +49,7 @@ function(clew_unit_test name)
   clew_common(unit_${name})
   target_link_libraries(unit_${name} PRIVATE ${arg_DEPS} clew::catch2)
   add_test(NAME unit_${name} COMMAND unit_${name})
+  set_tests_properties(unit_${name} PROPERTIES TIMEOUT 600)  # seconds; for what hangs, ten times what the slowest takes
 endfunction()
 
 function(clew_fuzzer name)

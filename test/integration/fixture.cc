@@ -15,6 +15,8 @@ namespace clew::test {
 
 namespace {
 
+constexpr std::chrono::minutes patience(2);  // a test that waits for longer waits for ever
+
 int listen_on_loopback(std::uint16_t& port) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
@@ -179,7 +181,15 @@ void Mesh::set(const google::protobuf::Message& resource) {
 }
 
 void Mesh::wait(const std::function<bool()>& condition) {
-  while (!condition()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const auto given_up = std::chrono::steady_clock::now() + patience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > given_up) {
+      // To stderr, since the destructor waits too.
+      fmt::print(stderr, "what the test waits for has not come; the proxy waits for:\n{}\n", admin("/init_dump"));
+      throw std::runtime_error("waited in vain");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
 }
 
 std::string Mesh::admin(const std::string& path, const std::string& method) {
