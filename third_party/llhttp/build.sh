@@ -13,8 +13,10 @@ tar -xzf "$work"/httptools-*.tar.gz -C "$work" --strip-components=1
 
 src=$work/vendor/llhttp
 mkdir -p "$out/include" "$out/lib"
+flags=()
+[[ $(uname -m) == x86_64 ]] && flags=(-msse4.2)  # other processors' compilers do not know it
 for f in api http llhttp; do
-  gcc -O3 -msse4.2 -fPIC -ffunction-sections -fdata-sections -I "$src/include" -c "$src/src/$f.c" -o "$work/$f.o"
+  gcc -O3 "${flags[@]}" -fPIC -ffunction-sections -fdata-sections -I "$src/include" -c "$src/src/$f.c" -o "$work/$f.o"
 done
 ar rcs "$out/lib/libllhttp.a" "$work"/{api,http,llhttp}.o
 cp "$src/include/llhttp.h" "$out/include/"
