@@ -30,8 +30,10 @@ void end_without_memory() {
   std::abort();
 }
 
-void set_up_log(const clew::CommandLine& options, const clew::Bootstrap& bootstrap) {
+std::string set_up_log(const clew::CommandLine& options, const clew::Bootstrap& bootstrap) {
   namespace log = clew::log;
+  if (!options.log_path.empty())
+    if (std::string problem = log::open_file(options.log_path); !problem.empty()) return "--log-path: " + problem;
   const std::string& pattern = options.log_format.empty() ? bootstrap.log_pattern : options.log_format;
   if (!pattern.empty() && !log::set_format(pattern))
     CLEW_LOG(config, warning, "log format «{}» cannot be used", pattern);
@@ -44,6 +46,7 @@ void set_up_log(const clew::CommandLine& options, const clew::Bootstrap& bootstr
   }
   for (const auto& warning : options.warnings) CLEW_LOG(config, warning, "{}", warning);
   for (const auto& warning : bootstrap.warnings) CLEW_LOG(config, info, "{}", warning);
+  return {};
 }
 
 }  // namespace
@@ -60,7 +63,7 @@ int main(int argc, char** argv) {
   }
   auto bootstrap = clew::load_bootstrap(parsed.options);
   if (!bootstrap) return fail(bootstrap.error().message);
-  set_up_log(parsed.options, *bootstrap);
+  if (std::string problem = set_up_log(parsed.options, *bootstrap); !problem.empty()) return fail(problem);
 
   clew::App app(parsed.options, std::move(*bootstrap));
   if (std::string problem = app.load(); !problem.empty()) return fail(problem);

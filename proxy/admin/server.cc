@@ -57,6 +57,8 @@ std::string AdminServer::start(const Address& address) {
   return {};
 }
 
+Address AdminServer::address() const { return acceptor_ ? local_address(acceptor_->fd()) : Address(); }
+
 Task<void> AdminServer::accept_loop() {
   while (!acceptor_->closed()) {
     if (connections_.size() >= max_connections) {

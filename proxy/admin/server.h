@@ -22,6 +22,8 @@ class AdminServer {
   ~AdminServer();
   /// Binds and serves. Returns why it could not, or nothing.
   std::string start(const Address& address);
+  /// Where it listens, once it does: with the port that was chosen for port 0.
+  Address address() const;
   /// Closes the listener, lets each connection finish its answer, and waits for that; after `patience` they are cut.
   Task<void> finish(Duration patience);
   const HttpServerStats& stats() const { return stats_; }

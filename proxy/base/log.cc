@@ -4,10 +4,16 @@
 
 #include <spdlog/details/log_msg.h>
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/base_sink.h>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <memory>
+#include <mutex>
 
 namespace clew {
 
@@ -47,9 +53,39 @@ std::unique_ptr<spdlog::formatter> make_formatter(const std::string& pattern) {
   return formatter;
 }
 
-spdlog::sinks::sink& sink() {
-  static spdlog::sinks::stderr_sink_mt* const sink = [] {
-    auto* made = new spdlog::sinks::stderr_sink_mt;  // never destroyed: the last words of other threads still come out
+/// Each line whole and at once, to stderr or to a file of our own.
+class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  /// Opens the file anew each time; the one before stays when it cannot be.
+  std::string open(const std::string& path) {
+    const int fd = path.empty() ? STDERR_FILENO : ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) return fmt::format("{}: {}", path, std::strerror(errno));
+    const std::lock_guard lock(mutex_);
+    if (fd_ != STDERR_FILENO) ::close(fd_);
+    fd_ = fd;
+    return {};
+  }
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    for (std::string_view rest(line.data(), line.size()); !rest.empty();) {
+      const ssize_t written = ::write(fd_, rest.data(), rest.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) return;  // nobody is left to tell
+      rest.remove_prefix(static_cast<std::size_t>(written));
+    }
+  }
+  void flush_() override {}
+
+ private:
+  int fd_ = STDERR_FILENO;
+};
+
+LineSink& sink() {
+  static LineSink* const sink = [] {
+    auto* made = new LineSink;  // never destroyed: the last words of other threads still come out
     made->set_formatter(make_formatter("[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v"));
     return made;
   }();
@@ -79,9 +115,8 @@ void Logger::write(LogLevel level, const char* file, int line, std::string_view 
                                        static_cast<spdlog::level::level_enum>(level), {message.data(), message.size()});
   try {
     sink().log(entry);
-    if (level >= LogLevel::warning) sink().flush();
   } catch (const std::exception&) {
-    // stderr is gone: there is nobody left to tell
+    // a message that cannot be formatted: there is nobody to tell
   }
 }
 
@@ -115,6 +150,8 @@ bool set_format(const std::string& pattern) {
   sink().set_formatter(make_formatter(pattern));
   return true;
 }
+
+std::string open_file(const std::string& path) { return sink().open(path); }
 
 void set_level(LogLevel level) {
   for (Logger* logger : all()) logger->set_level(level);

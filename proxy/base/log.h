@@ -1,5 +1,6 @@
-// The process log (stderr), one logger per Envoy component name, so that pilot-agent's --component-log-level and
-// istioctl's `proxy-config log` work unchanged. Any thread. Cheap when the level is off: arguments are not formatted.
+// The process log (stderr, or the file of --log-path), one logger per Envoy component name, so that pilot-agent's
+// --component-log-level and istioctl's `proxy-config log` work unchanged. Any thread. Cheap when the level is off:
+// arguments are not formatted.
 #pragma once
 
 #include <fmt/core.h>
@@ -43,6 +44,9 @@ Logger* find(std::string_view name);
 /// spdlog pattern of the bootstrap's application_log_config (%j escapes the message for JSON). False and the old
 /// pattern stays when it cannot be used.
 bool set_format(const std::string& pattern);
+/// Appends to this file from now on, or to stderr when the path is empty; again for the same one after it was rotated.
+/// Why it cannot be opened, or nothing.
+std::string open_file(const std::string& path);
 void set_level(LogLevel level);
 }  // namespace log
 

@@ -149,6 +149,7 @@ Mesh::Mesh()
       listener_port_(free_port()) {
   CommandLine options;
   options.concurrency = 2;
+  options.admin_address_path = admin_address_path();
   auto parsed =
       parse_bootstrap({.file_name = "test", .file = bootstrap(folder_, admin_port_), .override_yaml = {}}, options);
   if (!parsed) throw std::runtime_error(parsed.error().message);

@@ -75,7 +75,7 @@ class Mesh {
     return result.get();
   }
   void set(const google::protobuf::Message& resource);
-  /// Until true; false when the proxy has nothing more to say (the test's own time limit is ctest's).
+  /// Until true; after minutes it says what the proxy waits for, and throws.
   void wait(const std::function<bool()>& condition);
   std::string admin(const std::string& path, const std::string& method = "GET");
   std::uint64_t stat(const std::string& name);
@@ -83,6 +83,8 @@ class Mesh {
   DeltaRequest wait_answer(const std::string& type_url, const std::function<bool(const DeltaRequest&)>& wanted);
 
   std::uint16_t admin_port() const { return admin_port_; }
+  /// --admin-address-path
+  std::string admin_address_path() const { return folder_ + "/admin"; }
   std::uint16_t listener_port() const { return listener_port_; }
 
  private:

@@ -13,6 +13,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <iterator>
+
 using namespace clew;
 using namespace clew::test;
 
@@ -71,6 +74,12 @@ void serve_app(Mesh& mesh, const EchoApp& app) {
 }
 
 }  // namespace
+
+TEST_CASE("the admin interface's address is written where it is asked for") {
+  Mesh mesh;
+  std::ifstream file(mesh.admin_address_path());
+  CHECK(std::string(std::istreambuf_iterator<char>(file), {}) == fmt::format("127.0.0.1:{}", mesh.admin_port()));
+}
 
 TEST_CASE("resources arrive in any order and a request goes through") {
   EchoApp app;

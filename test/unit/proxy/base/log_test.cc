@@ -4,7 +4,11 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 using namespace clew;
 
@@ -55,6 +59,35 @@ TEST_CASE("arguments of a line that is not written are not evaluated") {
   int evaluated = 0;
   CHECK(captured([&] { CLEW_LOG(main, debug, "{}", ++evaluated); }).empty());
   CHECK(evaluated == 0);
+}
+
+TEST_CASE("a file instead of stderr, and another of the same name after it was rotated") {
+  const std::string missing = log::open_file("/nonexistent/log");
+  CHECK(missing == "/nonexistent/log: No such file or directory");
+  CHECK_THAT(captured([] { CLEW_LOG(main, error, "still here"); }), Catch::Contains("still here"));
+  char name[] = "/tmp/clew_log_test_XXXXXX";
+  REQUIRE(close(mkstemp(name)) == 0);
+  const std::string path = name, rotated = path + ".1";
+  const auto content = [](const std::string& of) {
+    std::ifstream in(of);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  REQUIRE(log::set_format("%v"));
+  std::ofstream(path) << "before\n";
+  CHECK(captured([&] {
+          REQUIRE(log::open_file(path).empty());
+          CLEW_LOG(main, error, "one");
+          REQUIRE(rename(path.c_str(), rotated.c_str()) == 0);
+          CLEW_LOG(main, error, "two");
+          REQUIRE(log::open_file(path).empty());
+          CLEW_LOG(main, error, "three");
+        }).empty());
+  REQUIRE(log::open_file("").empty());
+  CHECK_THAT(captured([] { CLEW_LOG(main, error, "stderr again"); }), Catch::Contains("stderr again"));
+  CHECK(content(rotated) == "before\none\ntwo\n");
+  CHECK(content(path) == "three\n");
+  unlink(path.c_str());
+  unlink(rotated.c_str());
 }
 
 TEST_CASE("formats") {
