@@ -1,6 +1,7 @@
 #include "proxy/stats/render.h"
 
 #include "proxy/base/encoding.h"
+#include "proxy/stats/histogram_buckets.h"
 
 #include <fmt/format.h>
 
@@ -73,7 +74,7 @@ std::vector<const Item*> select_sorted(const StatSnapshot& snapshot, const StatQ
   return items;
 }
 
-void append_histogram_text(std::string& out, const StatSnapshot::Distribution& distribution,
+void append_histogram_text(std::string& out, const std::string& name, const StatSnapshot::Distribution& distribution,
                            StatQuery::Buckets buckets) {
   if (distribution.total() == 0 && buckets == StatQuery::Buckets::summary) {
     out += " No recorded values";
@@ -84,11 +85,12 @@ void append_histogram_text(std::string& out, const StatSnapshot::Distribution& d
       put(out, " P{:g}(nan,{:g})", q, distribution.quantile(q / 100));  // no flush intervals here
     return;
   }
+  const std::vector<double>& bounds = histogram_bounds(name);
+  const Histogram::Counts counts = distribution.in(bounds);
   std::uint64_t below = 0;
-  for (std::size_t i = 0; i < Histogram::bounds.size(); ++i) {
-    below += distribution.counts[i];
-    const std::uint64_t count = buckets == StatQuery::Buckets::cumulative ? below : distribution.counts[i];
-    put(out, " B{:g}(0,{})", Histogram::bounds[i], count);
+  for (std::size_t i = 0; i < bounds.size(); ++i) {
+    below += counts[i];
+    put(out, " B{:g}(0,{})", bounds[i], buckets == StatQuery::Buckets::cumulative ? below : counts[i]);
   }
 }
 
@@ -151,15 +153,18 @@ struct Sample {
   std::string labels;  // rendered
 };
 
-void append_histogram(std::string& out, const std::string& name, const std::string& labels,
+/// dotted: the name before labels were taken out of it, which decides its buckets.
+void append_histogram(std::string& out, const std::string& name, const std::string& labels, const std::string& dotted,
                       const StatSnapshot::Distribution& values) {
+  const std::vector<double>& bounds = histogram_bounds(dotted);
+  const Histogram::Counts counts = values.in(bounds);
   const std::string_view comma = labels.empty() ? "" : ",";
   std::uint64_t below = 0;
-  for (std::size_t i = 0; i < Histogram::bounds.size(); ++i) {
-    below += values.counts[i];
-    put(out, "{}_bucket{{{}{}le=\"{:.32g}\"}} {}\n", name, labels, comma, Histogram::bounds[i], below);
+  for (std::size_t i = 0; i < bounds.size(); ++i) {
+    below += counts[i];
+    put(out, "{}_bucket{{{}{}le=\"{:.32g}\"}} {}\n", name, labels, comma, bounds[i], below);
   }
-  below += values.counts.back();
+  below += counts.back();
   put(out, "{}_bucket{{{}{}le=\"+Inf\"}} {}\n", name, labels, comma, below);
   put(out, "{}_sum{{{}}} {:.32g}\n", name, labels, values.sum);
   put(out, "{}_count{{{}}} {}\n", name, labels, below);
@@ -182,7 +187,9 @@ void append_group(std::string& out, const StatSnapshot& snapshot, const std::str
       case Kind::counter:
       case Kind::gauge: put(out, "{}{{{}}} {}\n", name, sample.labels, entry.number); break;
       case Kind::text: put(out, "{}{{{}}} 0\n", name, sample.labels); break;
-      case Kind::histogram: append_histogram(out, name, sample.labels, snapshot.distribution(entry)); break;
+      case Kind::histogram:
+        append_histogram(out, name, sample.labels, sample.item->first, snapshot.distribution(entry));
+        break;
     }
   }
 }
@@ -198,7 +205,9 @@ std::string stats_text(const StatSnapshot& snapshot, const StatQuery& query) {
       case Kind::text: put(out, ": \"{}\"", snapshot.text(entry)); break;
       case Kind::counter:
       case Kind::gauge: put(out, ": {}", entry.number); break;
-      case Kind::histogram: out += ':'; append_histogram_text(out, snapshot.distribution(entry), query.buckets);
+      case Kind::histogram:
+        out += ':';
+        append_histogram_text(out, item->first, snapshot.distribution(entry), query.buckets);
     }
     out += '\n';
   }

@@ -1,5 +1,7 @@
 #include "proxy/stats/stat_snapshot.h"
 
+#include "proxy/stats/histogram_buckets.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -11,7 +13,25 @@ std::uint64_t StatSnapshot::Distribution::total() const {
   return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
 }
 
+void StatSnapshot::Distribution::add(const Histogram::Counts& more, double sum_of_them) {
+  if (counts.size() < more.size()) counts.resize(more.size());
+  for (std::size_t i = 0; i < more.size(); ++i) counts[i] += more[i];
+  sum += sum_of_them;
+}
+
+Histogram::Counts StatSnapshot::Distribution::in(const std::vector<double>& bounds) const {
+  const std::vector<double>& all = all_histogram_bounds();
+  Histogram::Counts out(bounds.size() + 1);
+  std::size_t bucket = 0;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    while (bucket < bounds.size() && (i == all.size() || all[i] > bounds[bucket])) ++bucket;
+    out[bucket] += counts[i];
+  }
+  return out;
+}
+
 double StatSnapshot::Distribution::quantile(double q) const {
+  const std::vector<double>& bounds = all_histogram_bounds();
   const std::uint64_t all = total();
   if (all == 0) return std::numeric_limits<double>::quiet_NaN();
   const double rank = q * static_cast<double>(all);
@@ -19,13 +39,13 @@ double StatSnapshot::Distribution::quantile(double q) const {
   for (std::size_t i = 0; i < counts.size(); ++i) {
     const auto here = static_cast<double>(counts[i]);
     if (here > 0 && before + here >= rank) {
-      const double low = i == 0 ? 0 : Histogram::bounds[i - 1];
-      if (i == Histogram::bounds.size()) return low;  // beyond the last bound nothing is known
-      return low + (Histogram::bounds[i] - low) * (rank - before) / here;
+      const double low = i == 0 ? 0 : bounds[i - 1];
+      if (i == bounds.size()) return low;  // beyond the last bound nothing is known
+      return low + (bounds[i] - low) * (rank - before) / here;
     }
     before += here;
   }
-  return Histogram::bounds.back();
+  return bounds.back();
 }
 
 StatSnapshot::Entry* StatSnapshot::entry(std::string_view name, Kind kind) {
@@ -63,13 +83,6 @@ StatSnapshot::Entry* StatSnapshot::labelled_entry(std::string_view name, Labels 
   return found;
 }
 
-void StatSnapshot::add(Entry& entry, const Histogram& value) {
-  Distribution& distribution = distributions_[entry.extra];
-  const Histogram::Counts counts = value.counts();
-  for (std::size_t i = 0; i < counts.size(); ++i) distribution.counts[i] += counts[i];
-  distribution.sum += value.sum();
-}
-
 void StatSnapshot::counter(std::string_view name, std::uint64_t value) {
   if (Entry* found = entry(name, Kind::counter)) found->number += value;
 }
@@ -79,7 +92,7 @@ void StatSnapshot::gauge(std::string_view name, std::int64_t value) {
 }
 
 void StatSnapshot::histogram(std::string_view name, const Histogram& value) {
-  if (Entry* found = entry(name, Kind::histogram)) add(*found, value);
+  if (Entry* found = entry(name, Kind::histogram)) distributions_[found->extra].add(value.counts(), value.sum());
 }
 
 void StatSnapshot::labelled_counter(std::string_view name, Labels labels, std::uint64_t value) {
@@ -91,7 +104,8 @@ void StatSnapshot::labelled_gauge(std::string_view name, Labels labels, std::int
 }
 
 void StatSnapshot::labelled_histogram(std::string_view name, Labels labels, const Histogram& value) {
-  if (Entry* found = labelled_entry(name, labels, Kind::histogram)) add(*found, value);
+  if (Entry* found = labelled_entry(name, labels, Kind::histogram))
+    distributions_[found->extra].add(value.counts(), value.sum());
 }
 
 void StatSnapshot::text(std::string_view name, std::string_view value) {
@@ -112,10 +126,8 @@ void StatSnapshot::merge(const StatSnapshot& other) {
       case Kind::gauge: ours->number += theirs.number; break;
       case Kind::text: texts_[ours->extra] = other.texts_[theirs.extra]; break;
       case Kind::histogram: {
-        Distribution& sum = distributions_[ours->extra];
         const Distribution& more = other.distributions_[theirs.extra];
-        for (std::size_t i = 0; i < sum.counts.size(); ++i) sum.counts[i] += more.counts[i];
-        sum.sum += more.sum;
+        distributions_[ours->extra].add(more.counts, more.sum);
       }
     }
   }
@@ -129,7 +141,8 @@ void StatSnapshot::subtract(const StatSnapshot& earlier) {
     if (before.kind != Kind::histogram) continue;
     Distribution& now = distributions_[it->second.extra];
     const Distribution& then = earlier.distributions_[before.extra];
-    for (std::size_t i = 0; i < now.counts.size(); ++i) now.counts[i] -= std::min(now.counts[i], then.counts[i]);
+    for (std::size_t i = 0; i < std::min(now.counts.size(), then.counts.size()); ++i)
+      now.counts[i] -= std::min(now.counts[i], then.counts[i]);
     now.sum = now.total() == 0 ? 0 : now.sum - then.sum;
   }
 }

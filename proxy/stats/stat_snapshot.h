@@ -22,9 +22,12 @@ class StatSnapshot final : public StatSink {
   enum class Kind : std::uint8_t { text, counter, gauge, histogram };
   using OwnedLabels = std::vector<std::pair<std::string, std::string>>;
   struct Distribution {
-    Histogram::Counts counts{};
+    Histogram::Counts counts;  // empty: nothing was recorded
     double sum = 0;
     std::uint64_t total() const;
+    void add(const Histogram::Counts& more, double sum_of_them);
+    /// The counts in the buckets of these bounds, all of them among all_histogram_bounds(), and beyond the last one.
+    Histogram::Counts in(const std::vector<double>& bounds) const;
     /// An estimate within the bucket where it falls; q in 0..1. NaN when nothing was recorded.
     double quantile(double q) const;
   };
@@ -63,7 +66,6 @@ class StatSnapshot final : public StatSink {
  private:
   Entry* entry(std::string_view name, Kind kind);
   Entry* labelled_entry(std::string_view name, Labels labels, Kind kind);
-  void add(Entry& entry, const Histogram& value);
 
   StatPredicate included_;
   StringMap<Entry> entries_;

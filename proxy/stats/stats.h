@@ -3,12 +3,12 @@
 // an unused cluster costs nothing and a name is never on the data path.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace clew {
 
@@ -32,21 +32,21 @@ class Gauge {
   std::atomic<std::int64_t> value_{0};
 };
 
-/// Envoy's default buckets: 0.5 … 3,600,000 and infinity (milliseconds, or bytes).
+/// Counts values (milliseconds, or bytes) in the buckets of every histogram of the process together
+/// (histogram_buckets.h): its name, and with it the buckets that it is told with, is known at scrape alone. For its
+/// owner's thread alone.
 class Histogram {
  public:
-  static constexpr std::array<double, 19> bounds{0.5,  1,    5,     10,    25,    50,     100,    250,     500,    1000,
-                                                 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000};
-  using Counts = std::array<std::uint64_t, bounds.size() + 1>;
+  /// Not cumulative; the last one is +Inf. Empty: nothing was recorded.
+  using Counts = std::vector<std::uint64_t>;
   /// Values of a bound's size fall into its bucket; NaN is not counted.
   void record(double value);
-  /// Not cumulative; the last one is +Inf.
-  Counts counts() const;
-  double sum() const { return sum_.load(std::memory_order_relaxed); }
+  const Counts& counts() const { return counts_; }
+  double sum() const { return sum_; }
 
  private:
-  std::array<std::atomic<std::uint64_t>, bounds.size() + 1> counts_{};
-  std::atomic<double> sum_{0};
+  Counts counts_;  // made when there is something to count
+  double sum_ = 0;
 };
 
 /// Receives metrics under Envoy's dotted names («cluster.outbound|80||x;.upstream_rq_total»).

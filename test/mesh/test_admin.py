@@ -269,6 +269,30 @@ def test_statistics_that_people_read(mesh):
 
 
 @both_proxies
+def test_histogram_buckets(mesh):
+    """sidecar.istio.io/statsHistogramBuckets: other buckets for names with a prefix, Envoy's own for the rest."""
+    mesh.pod("server", ports=SERVER)
+    bucketed = mesh.pod("bucketed", annotations={
+        "sidecar.istio.io/statsHistogramBuckets": '{"cluster.xds-grpc": [0.5, 2, 70000], "listener": [3, 9]}',
+        "sidecar.istio.io/statsInclusionPrefixes": "listener,http"})
+    assert bucketed.get("http://server:8080/counted").status == 200
+
+    def bounds(name):
+        return [line.split('le="')[1].split('"')[0] for line in bucketed.admin("/stats/prometheus").splitlines()
+                if line.startswith(name + "_bucket{")]
+    mesh.until("the connection to be counted", lambda: bounds("envoy_listener_downstream_cx_length_ms"))
+    own = bounds("envoy_cluster_upstream_cx_connect_ms")
+    assert own == ["0.5", "2", "70000", "+Inf"]
+    assert set(bounds("envoy_listener_downstream_cx_length_ms")) == {"3", "9", "+Inf"}
+    assert {"0.5", "1", "3600000"} <= set(bounds("envoy_http_downstream_cx_length_ms"))
+    mesh.compare("a cluster's buckets", own)
+    line = next(line for line in bucketed.admin("/stats?histogram_buckets=cumulative").splitlines()
+                if re.match(r"cluster\.xds-grpc;?\.upstream_cx_connect_ms:", line))
+    mesh.compare("their text", re.findall(r" B([^(]+)\(", line))
+    mesh.remove(bucketed)
+
+
+@both_proxies
 def test_masks_and_shapes(mesh):
     client, _ = two(mesh)
     named = json.loads(client.admin("/config_dump?resource=dynamic_active_clusters&mask=cluster.name"))["configs"]

@@ -1,4 +1,5 @@
 #include "proxy/stats/render.h"
+#include "proxy/stats/histogram_buckets.h"
 
 #include <catch2/catch.hpp>
 
@@ -50,6 +51,47 @@ TEST_CASE("text: texts, then numbers, then histograms, by name") {
         "cluster.a;.upstream_cx_connect_ms: P0(nan,1) P25(nan,3) P50(nan,5) P75(nan,7.5) P90(nan,9) P95(nan,9.5) "
         "P99(nan,9.9) "
         "P99.5(nan,9.95) P99.9(nan,9.99) P100(nan,10)\n");
+}
+
+TEST_CASE("histograms have the buckets that are configured for their name") {
+  const auto begins = [](std::string text) {
+    return [text = std::move(text)](std::string_view name) { return name.starts_with(text); };
+  };
+  set_histogram_buckets({{begins("cluster.a;.upstream"), {4, 6.5, 50}},
+                         {begins("cluster."), {7}},  // the first that matches counts
+                         {begins("istio"), {1}}});
+  StatSnapshot snapshot = sample();
+  Histogram histogram;
+  for (const double value : {1., 4., 4.5, 7., 51., 4e6}) histogram.record(value);
+  snapshot.merge([&] {
+    StatSnapshot more;
+    more.histogram("cluster.a;.upstream_cx_connect_ms", histogram);
+    more.histogram("cluster.b;.x", histogram);
+    more.histogram("other", histogram);
+    const std::pair<std::string_view, std::string_view> label{"reporter", "source"};
+    more.labelled_histogram("istiocustom.h", {&label, 1}, histogram);
+    return more;
+  }());
+  StatQuery query;
+  query.kind = StatSnapshot::Kind::histogram;
+  query.buckets = StatQuery::Buckets::cumulative;
+  TagExtractor extractor = tags();
+  const std::string text = stats_text(snapshot, query), prometheus = stats_prometheus(snapshot, {}, extractor);
+  query.buckets = StatQuery::Buckets::disjoint;
+  const std::string disjoint = stats_text(snapshot, query);
+  set_histogram_buckets({});
+  CHECK_THAT(text, Catch::Contains("cluster.a;.upstream_cx_connect_ms: B4(0,3) B6.5(0,4) B50(0,6)\n"));
+  CHECK_THAT(text, Catch::Contains("cluster.a;.empty: B7(0,0)\n"));
+  CHECK_THAT(text, Catch::Contains("cluster.b;.x: B7(0,4)\n"));
+  CHECK_THAT(text, Catch::Contains("other: B0.5(0,0) B1(0,1) B5(0,3) B10(0,4) B25(0,4) B50(0,4) B100(0,5) "));
+  CHECK_THAT(text, Catch::Contains(" B3.6e+06(0,5)\n"));
+  CHECK_THAT(text, Catch::Contains("istiocustom.h.reporter.source: B1(0,1)\n"));
+  CHECK_THAT(disjoint, Catch::Contains("cluster.a;.upstream_cx_connect_ms: B4(0,3) B6.5(0,1) B50(0,2)\n"));
+  CHECK_THAT(prometheus,
+             Catch::Contains("envoy_cluster_upstream_cx_connect_ms_bucket{cluster_name=\"a\",le=\"6.5\"} 4\n"
+                             "envoy_cluster_upstream_cx_connect_ms_bucket{cluster_name=\"a\",le=\"50\"} 6\n"
+                             "envoy_cluster_upstream_cx_connect_ms_bucket{cluster_name=\"a\",le=\"+Inf\"} 8\n"));
+  CHECK_THAT(prometheus, Catch::Contains("h_bucket{reporter=\"source\",le=\"1\"} 1\n"));
 }
 
 TEST_CASE("only what was used, only what the filter and the kind let pass") {

@@ -9,7 +9,7 @@ using namespace clew;
 TEST_CASE("a histogram puts any value into a bucket, NaN into none") {
   Histogram histogram;
   histogram.record(std::numeric_limits<double>::quiet_NaN());
-  CHECK(histogram.counts() == Histogram::Counts{});
+  CHECK(histogram.counts().empty());
   CHECK(histogram.sum() == 0);
   histogram.record(-1);
   histogram.record(0);
@@ -19,7 +19,8 @@ TEST_CASE("a histogram puts any value into a bucket, NaN into none") {
   histogram.record(3600000);
   histogram.record(3600001);
   histogram.record(std::numeric_limits<double>::infinity());
-  const auto counts = histogram.counts();
+  const auto& counts = histogram.counts();
+  REQUIRE(counts.size() == 20);
   CHECK(counts[0] == 3);
   CHECK(counts[1] == 2);
   CHECK(counts[18] == 1);
