@@ -5,6 +5,7 @@
 #include "filters/registry.h"
 #include "proxy/base/log.h"
 #include "proxy/net/certificate.h"
+#include "proxy/stats/histogram_buckets.h"
 #include "proxy/stats/process_memory.h"
 
 #include <fmt/format.h>
@@ -13,6 +14,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <malloc.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -34,6 +36,19 @@ StatFilter stat_filter(const StatsConfig& config) {
     case From::exclusion: return {To::exclusion, config.patterns};
   }
   return {};
+}
+
+std::vector<HistogramBuckets> histogram_buckets(const StatsConfig& config) {
+  std::vector<HistogramBuckets> out;
+  for (const auto& setting : config.histogram_buckets)
+    out.push_back({[match = setting.match](std::string_view name) { return match.matches(name); }, setting.bounds});
+  return out;
+}
+
+/// The whole content of a file, for others to read. That it cannot be written ends nothing, as in Envoy.
+void write_text(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  if (!(file << text << std::flush)) CLEW_LOG(main, error, "{} cannot be written", path);
 }
 
 /// The signals that end us, as a descriptor. To be made before there are threads, which must not get them.
@@ -143,6 +158,7 @@ App::App(CommandLine options, Bootstrap bootstrap)
             return error;
           }),
       admin_(control_, *this) {
+  set_histogram_buckets(histogram_buckets(bootstrap_.stats));
   for (const auto& tag : bootstrap_.stats.tags)
     if (std::string problem = tags_.add({tag.name, tag.regex, tag.fixed_value}); !problem.empty())
       CLEW_LOG(config, warning, "stats tag {}: {}", tag.name, problem);
@@ -162,8 +178,10 @@ std::string App::start() {
   // Every thread that allocates would get an arena of its own: two are enough for threads that mostly use their own
   // slabs.
   mallopt(M_ARENA_MAX, 2);
-  if (bootstrap_.admin_address)
+  if (bootstrap_.admin_address) {
     if (std::string problem = admin_.start(*bootstrap_.admin_address); !problem.empty()) return problem;
+    if (!options_.admin_address_path.empty()) write_text(options_.admin_address_path, admin_.address().to_string());
+  }
   const WorkerRuntime::Shared shared{clock_,
                                      upstreams_,
                                      connector_,
@@ -351,6 +369,11 @@ void App::fail_health_check(bool failing) {
 
 void App::reset_counters(const StatSnapshot& now) { counted_before_.merge(now); }
 
-void App::reopen_logs() { logs_.reopen(); }
+void App::reopen_logs() {
+  logs_.reopen();
+  if (options_.log_path.empty()) return;
+  if (std::string problem = log::open_file(options_.log_path); !problem.empty())
+    CLEW_LOG(main, error, "--log-path: {}", problem);
+}
 
 }  // namespace clew

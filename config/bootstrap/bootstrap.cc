@@ -12,13 +12,13 @@
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "envoy/config/core/v3/config_source.pb.h"
 #include "envoy/config/metrics/v3/stats.pb.h"
-#include "envoy/extensions/access_loggers/file/v3/file.pb.h"
 #include "envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections.pb.h"
 
 #include <boost/regex.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace clew {
 
@@ -29,6 +29,7 @@ using Message = envoy::config::bootstrap::v3::Bootstrap;
 namespace {
 
 constexpr std::size_t max_file = 16 * 1024 * 1024;
+constexpr std::size_t max_bounds = 1000;  // every histogram counts in all of them
 
 // ---- text ----
 
@@ -71,26 +72,16 @@ void decode_admin(const Message& message, Scope& scope, Bootstrap& out) {
     else
       out.admin_address = decode_address(admin.address(), scope);
   }
-  if (!admin.access_log_path().empty()) out.admin_access_logs.push_back(admin.access_log_path());
-  for (const auto& log : admin.access_log()) {
-    envoy::extensions::access_loggers::file::v3::FileAccessLog file;
-    if (log.typed_config().UnpackTo(&file)) out.admin_access_logs.push_back(file.path());
-  }
-}
-
-bool over_ads(const core::ConfigSource& source, std::string_view field, Scope& scope) {
-  if (!source.has_ads()) scope.fail(field, "must be ads");
-  return true;
 }
 
 void decode_dynamic_resources(const Message& message, Scope& scope, Bootstrap& out) {
   if (!message.has_dynamic_resources()) return;
   const Scope::Field in(scope, "dynamic_resources");
   const auto& dynamic = message.dynamic_resources();
-  if (dynamic.has_lds_config()) out.watch_listeners = over_ads(dynamic.lds_config(), "lds_config", scope);
-  if (dynamic.has_cds_config()) out.watch_clusters = over_ads(dynamic.cds_config(), "cds_config", scope);
+  if (dynamic.has_lds_config() && !dynamic.lds_config().has_ads()) scope.fail("lds_config", "must be ads");
+  if (dynamic.has_cds_config() && !dynamic.cds_config().has_ads()) scope.fail("cds_config", "must be ads");
   if (!dynamic.has_ads_config()) {
-    if (out.watch_listeners || out.watch_clusters)
+    if (dynamic.has_lds_config() || dynamic.has_cds_config())
       scope.fail("ads_config", "is missing, though resources come over it");
     return;
   }
@@ -156,6 +147,7 @@ void decode_stats_tags(const metrics::StatsConfig& message, Scope& scope, StatsC
 }
 
 void decode_buckets(const metrics::StatsConfig& message, Scope& scope, StatsConfig& out) {
+  std::size_t total = 0;
   for (int i = 0; i < message.histogram_bucket_settings_size(); ++i) {
     const Scope::Field in(scope, "histogram_bucket_settings", static_cast<std::size_t>(i));
     const auto& setting = message.histogram_bucket_settings(i);
@@ -165,29 +157,22 @@ void decode_buckets(const metrics::StatsConfig& message, Scope& scope, StatsConf
       buckets.match = decode_string_matcher(setting.match(), scope);
     }
     buckets.bounds.assign(setting.buckets().begin(), setting.buckets().end());
+    total += buckets.bounds.size();
+    const auto usable = [](double bound) { return std::isfinite(bound) && bound > 0; };
+    if (buckets.bounds.empty() || !std::all_of(buckets.bounds.begin(), buckets.bounds.end(), usable) ||
+        total > max_bounds)
+      scope.fail("buckets", fmt::format("must be numbers above 0, at least one and {} in all settings", max_bounds));
     std::sort(buckets.bounds.begin(), buckets.bounds.end());
     buckets.bounds.erase(std::unique(buckets.bounds.begin(), buckets.bounds.end()), buckets.bounds.end());
-    if (buckets.bounds.empty() || !(buckets.bounds.front() > 0) || buckets.bounds.size() > 1000)
-      scope.fail("buckets", "must be 1 to 1000 numbers above 0");
     out.histogram_buckets.push_back(std::move(buckets));
+    if (!scope.ok()) return;
   }
 }
 
 void decode_stats(const Message& message, Scope& scope, StatsConfig& out) {
-  if (message.has_stats_flush_interval()) {
-    const Scope::Field in(scope, "stats_flush_interval");
-    out.flush_interval = decode_duration(message.stats_flush_interval(), scope);
-    if (out.flush_interval < std::chrono::milliseconds(1) || out.flush_interval > std::chrono::minutes(5))
-      scope.fail("must be between 1 ms and 5 min");
-  }
-  if (message.has_stats_eviction_interval()) {
-    const Scope::Field in(scope, "stats_eviction_interval");
-    out.eviction_interval = decode_duration(message.stats_eviction_interval(), scope);
-  }
   if (!message.has_stats_config()) return;
   const Scope::Field in(scope, "stats_config");
   const auto& config = message.stats_config();
-  if (config.has_use_all_default_tags()) out.use_all_default_tags = config.use_all_default_tags().value();
   decode_stats_tags(config, scope, out);
   if (config.has_stats_matcher()) decode_stats_matcher(config.stats_matcher(), scope, out);
   decode_buckets(config, scope, out);
@@ -269,6 +254,7 @@ Decoded<Bootstrap> parse_bootstrap(const BootstrapText& text, const CommandLine&
   out.node = decode_node(message.node(), scope);
   decode_runtime(message, scope, out);
   set_regex_max_program_size(out.regex_max_program_size);
+  set_reject_path_with_fragment(out.reject_path_with_fragment);
   decode_admin(message, scope, out);
   decode_dynamic_resources(message, scope, out);
   decode_stats(message, scope, out.stats);

@@ -23,11 +23,8 @@ struct CommandLine;
 
 /// Who we are to the control plane.
 struct NodeInfo {
-  std::string id;  // «sidecar~IP~POD.NAMESPACE~DOMAIN»
-  std::string cluster;
-  Locality locality;
+  std::string id;          // «sidecar~IP~POD.NAMESPACE~DOMAIN»
   std::string serialized;  // envoy.config.core.v3.Node as sent: metadata unchanged, with the user agent filled in
-  std::string metadata;    // serialized google.protobuf.Struct
 };
 
 struct StatsConfig {
@@ -36,7 +33,6 @@ struct StatsConfig {
     std::string name, regex, fixed_value;
   };
   std::vector<Tag> tags;
-  bool use_all_default_tags = true;
   /// Which stats exist: all, or by their (dotted) names.
   enum class Matching : std::uint8_t { all, none, inclusion, exclusion } matching = Matching::all;
   std::vector<StringMatcher> patterns;
@@ -45,8 +41,6 @@ struct StatsConfig {
     std::vector<double> bounds;  // ascending, all > 0
   };
   std::vector<Buckets> histogram_buckets;
-  Duration flush_interval = std::chrono::seconds(5);
-  Duration eviction_interval{0};  // 0: never
 };
 
 struct RuntimeLayer {
@@ -57,14 +51,12 @@ struct RuntimeLayer {
 struct Bootstrap {
   NodeInfo node;
   std::optional<Address> admin_address;
-  std::vector<std::string> admin_access_logs;  // files
 
   struct Ads {
     std::string cluster;  // gRPC cluster, «xds-grpc»
     bool delta = true;    // false: state of the world
   };
-  std::optional<Ads> ads;                                // nothing: static configuration alone
-  bool watch_listeners = false, watch_clusters = false;  // lds_config, cds_config over ADS
+  std::optional<Ads> ads;  // nothing: static configuration alone
 
   StatsConfig stats;
   std::string log_pattern;  // spdlog's; empty: the default. A JSON format is a pattern with %j in it
@@ -72,7 +64,7 @@ struct Bootstrap {
 
   std::vector<RuntimeLayer> runtime_layers;  // static ones in order; the last that has a key wins
   int regex_max_program_size = 32768;        // re2.max_program_size.error_level (Envoy's own default is 100)
-  bool reject_path_with_fragment = true;     // envoy.reloadable_features.http_reject_path_with_fragment
+  bool reject_path_with_fragment = true;     // envoy.reloadable_features.http_reject_path_with_fragment; else cut
 
   std::vector<std::string> warnings;  // what is accepted though nothing comes of it
   std::string serialized;             // the merged envoy.config.bootstrap.v3.Bootstrap, for config_dump

@@ -57,11 +57,7 @@ void complete_node(const CommandLine& options, core::Node& node) {
 NodeInfo decode_node(const core::Node& node, Scope& scope) {
   const Scope::Field in(scope, "node");
   if (node.id().empty()) scope.fail("id", "is empty, and --service-node is not given");
-  return {node.id(),
-          node.cluster(),
-          {node.locality().region(), node.locality().zone(), node.locality().sub_zone()},
-          stable_bytes(node),
-          stable_bytes(node.metadata())};
+  return {node.id(), stable_bytes(node)};
 }
 
 }  // namespace clew

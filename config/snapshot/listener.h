@@ -58,6 +58,7 @@ struct HttpConnectionManager {
   } client_cert_details;
   bool normalize_path = false;
   bool merge_slashes = false;
+  bool reject_path_with_fragment = true;  // false: the fragment is cut
   enum class EscapedSlashes : std::uint8_t { keep_unchanged, reject, unescape_and_redirect, unescape_and_forward };
   EscapedSlashes escaped_slashes = EscapedSlashes::keep_unchanged;
   enum class StripPort : std::uint8_t { none, matching, any } strip_port = StripPort::none;

@@ -22,6 +22,7 @@ void throw_exception_from_error(const DecodeError& error, const boost::source_lo
 namespace {
 
 int regex_max_program_size = 32768;
+bool fragment_rejected = true;
 
 constexpr Duration century = std::chrono::hours(24 * 365 * 100);
 constexpr std::int64_t most_seconds = 9'223'372'036;  // Envoy keeps nanoseconds in 64 bits
@@ -71,6 +72,9 @@ decltype(HeaderMatcher::rule) header_rule(const route::HeaderMatcher& message, S
 }  // namespace
 
 void set_regex_max_program_size(int size) { regex_max_program_size = size; }
+
+void set_reject_path_with_fragment(bool reject) { fragment_rejected = reject; }
+bool reject_path_with_fragment() { return fragment_rejected; }
 
 Duration decode_duration(const google::protobuf::Duration& message, Scope& scope) {
   if (message.seconds() < 0 || message.nanos() < 0 || message.nanos() > 999'999'999) {

@@ -27,6 +27,9 @@ namespace clew {
 
 /// Regular expressions larger than this are refused; from the bootstrap's runtime. Set once, before the first decoding.
 void set_regex_max_program_size(int size);
+/// From the same place: whether HTTP connection managers refuse a path with a fragment instead of cutting it.
+void set_reject_path_with_fragment(bool reject);
+bool reject_path_with_fragment();
 
 /// Not negative, and no longer than Envoy takes; longer than a century counts as a century.
 Duration decode_duration(const google::protobuf::Duration& message, Scope& scope);

@@ -91,6 +91,7 @@ void decode_identity(const Message& message, Scope& scope, HttpConnectionManager
     const Scope::Field in(scope, "internal_address_config.cidr_ranges", static_cast<std::size_t>(i));
     out.internal_cidrs.push_back(decode_cidr(message.internal_address_config().cidr_ranges(i), scope));
   }
+  out.reject_path_with_fragment = reject_path_with_fragment();
   out.via = message.via();
   for (const auto* text : {&message.server_name(), &message.via()})
     if (text->find_first_of(std::string_view("\0\r\n", 3)) != std::string::npos)

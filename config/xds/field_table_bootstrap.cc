@@ -7,13 +7,13 @@ namespace {
 using enum Support;
 
 constexpr FieldRow bootstrap[] = {
-    {"node static_resources dynamic_resources stats_config stats_flush_interval stats_eviction_interval "
-     "layered_runtime admin "
-     "overload_manager application_log_config"},
+    {"node static_resources dynamic_resources stats_config layered_runtime admin overload_manager "
+     "application_log_config"},
     {"bootstrap_extensions", harmless,
      "internal listeners are refused where one is configured; workload discovery is not done"},
     {"deferred_stat_options", harmless, "statistics are always made when they are first asked for"},
-    {"stats_flush_on_admin", harmless, "statistics are always folded when they are asked for"},
+    {"stats_flush_interval stats_flush_on_admin", harmless, "statistics are always folded when they are asked for"},
+    {"stats_eviction_interval", harmless, "statistics go with what they are about"},
     {"watchdog watchdogs", harmless, "there is no watchdog yet"},
     {"tracing", harmless, "no spans are sent yet", {}, true},
     {"stats_sinks", harmless, "statistics are served, not pushed", {}, true},
@@ -41,7 +41,8 @@ constexpr FieldRow dynamic_resources[] = {
     {"lds_resources_locator cds_resources_locator", refused, "xdstp names are not supported"},
 };
 constexpr FieldRow admin[] = {
-    {"access_log access_log_path address"},
+    {"address"},
+    {"access_log access_log_path", harmless, "the admin interface writes no access log"},
     {"profile_path", harmless, "there is no profiler"},
     {"ignore_global_conn_limit", harmless, "the admin listener is never limited"},
     {"socket_options", refused},
@@ -54,7 +55,8 @@ constexpr FieldRow layer[] = {
     {"disk_layer rtds_layer", refused, "only static layers are read"},
 };
 constexpr FieldRow stats[] = {
-    {"stats_tags use_all_default_tags stats_matcher histogram_bucket_settings"},
+    {"stats_tags stats_matcher histogram_bucket_settings"},
+    {"use_all_default_tags", honoured, "Envoy's own tags are never extracted, unset neither", "false"},
     {"allow_default_tag_overrides", harmless, "a later tag of the same name wins"},
 };
 constexpr FieldRow stats_matcher[] = {{"reject_all inclusion_list exclusion_list"}};

@@ -26,8 +26,10 @@ std::optional<LocalReply> canonical_path(Stream& stream) {
   const HttpConnectionManager& hcm = stream.hcm;
   if (request.method == "CONNECT" && request.path.empty()) return std::nullopt;
   if (request.path.empty() || request.path.front() != '/') return rejected(404, "absolute_path_rejected");
-  // Istio's bootstrap turns the rejection of fragments off: they are cut.
-  request.path = request.path.substr(0, std::min(request.path.find('#'), request.path.size()));
+  if (const std::size_t fragment = request.path.find('#'); fragment != std::string_view::npos) {
+    if (hcm.reject_path_with_fragment) return rejected(400, "path_normalization_failed");
+    request.path = request.path.substr(0, fragment);
+  }
   using EscapedSlashes = HttpConnectionManager::EscapedSlashes;
   bool redirect = false;
   if (hcm.escaped_slashes != EscapedSlashes::keep_unchanged) {

@@ -230,16 +230,12 @@ class Printer {
   // bootstrap
   void put(const StatsConfig::Tag& v) { all(v.name, v.regex, v.fixed_value); }
   void put(const StatsConfig::Buckets& v) { all(v.match, v.bounds); }
-  void put(const StatsConfig& v) {
-    all(v.tags, v.use_all_default_tags, v.matching, v.patterns, v.histogram_buckets, v.flush_interval,
-        v.eviction_interval);
-  }
+  void put(const StatsConfig& v) { all(v.tags, v.matching, v.patterns, v.histogram_buckets); }
   void put(const RuntimeLayer& v) { all(v.name, v.values); }
   void put(const Bootstrap::Ads& v) { all(v.cluster, v.delta); }
   void put(const Bootstrap& v) {
-    all(v.node.id, v.node.cluster, v.node.locality, v.node.metadata, v.node.serialized, v.admin_address,
-        v.admin_access_logs, v.ads, v.watch_listeners, v.watch_clusters, v.stats, v.log_pattern,
-        v.max_downstream_connections, v.runtime_layers, v.regex_max_program_size, v.reject_path_with_fragment);
+    all(v.node.id, v.node.serialized, v.admin_address, v.ads, v.stats, v.log_pattern, v.max_downstream_connections,
+        v.runtime_layers, v.regex_max_program_size, v.reject_path_with_fragment);
   }
 };
 
