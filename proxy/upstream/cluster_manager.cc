@@ -73,8 +73,9 @@ void collect_membership(const Snapshot& snapshot, StatSink& sink) {
 void collect_circuit_breakers(const Snapshot& snapshot, SharedState& shared, StatSink& sink) {
   snapshot.clusters.for_each([&](const std::string& name, const auto& entry) {
     const CircuitBreakerThresholds& limits = entry->cluster->circuit_breakers;
-    const std::shared_ptr<ClusterShared> counted = shared.cluster(name);
-    const CircuitBreakers& now = counted->breakers;
+    static const CircuitBreakers unused;  // most clusters of a mesh: no worker has ever asked for them
+    const std::shared_ptr<ClusterShared> counted = shared.find(name);
+    const CircuitBreakers& now = counted ? counted->breakers : unused;
     const std::string prefix = cluster_stat_prefix(*entry->cluster) + ".circuit_breakers.default.";
     sink.gauge(prefix + "cx_open", now.connections() >= limits.max_connections ? 1 : 0);
     sink.gauge(prefix + "rq_pending_open", now.pending() >= limits.max_pending_requests ? 1 : 0);

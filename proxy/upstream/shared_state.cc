@@ -79,6 +79,12 @@ std::size_t ClusterShared::admit(TimePoint now) {
   return admitted;
 }
 
+std::shared_ptr<ClusterShared> SharedState::find(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  const auto it = clusters_.find(name);
+  return it == clusters_.end() ? nullptr : it->second.lock();
+}
+
 std::shared_ptr<ClusterShared> SharedState::cluster(std::string_view name) {
   const std::lock_guard lock(mutex_);
   sweep(clusters_, sweep_at_);

@@ -125,6 +125,8 @@ class ClusterShared {
 class SharedState {
  public:
   std::shared_ptr<ClusterShared> cluster(std::string_view name);
+  /// The same, or null when no worker has it.
+  std::shared_ptr<ClusterShared> find(std::string_view name);
 
  private:
   std::mutex mutex_;

@@ -77,3 +77,12 @@ TEST_CASE("shared state is one for a name and an address, as long as somebody ho
   REQUIRE(a->endpoint(address)->rq_active == 0);
   for (std::uint16_t port = 1; port < 1000; ++port) a->endpoint(address.with_port(port));  // forgotten ones are swept
 }
+
+TEST_CASE("shared state: looking a cluster up makes none") {
+  SharedState shared;
+  REQUIRE(shared.find("c") == nullptr);
+  auto made = shared.cluster("c");
+  REQUIRE(shared.find("c") == made);
+  made.reset();
+  REQUIRE(shared.find("c") == nullptr);
+}
