@@ -104,12 +104,6 @@ struct WeightedCluster {
   std::string host_rewrite;
 };
 
-struct Mirror {
-  std::string cluster;
-  double percent = 100;
-  bool suffix_shadow = true;
-};
-
 struct ForwardAction {
   std::vector<WeightedCluster> clusters;  // one entry: plain cluster
   std::uint64_t total_weight = 0;
@@ -124,7 +118,6 @@ struct ForwardAction {
   std::string regex_substitution;
   std::string host_rewrite;
   bool append_x_forwarded_host = false;
-  std::vector<Mirror> mirrors;
   std::vector<HashPolicy> hash;
   std::vector<std::string> upgrades;  // lower case; empty: the connection manager's
 };

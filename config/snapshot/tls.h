@@ -31,7 +31,7 @@ struct TlsValidation {
 };
 
 struct TlsParams {
-  enum class Version : std::uint8_t { automatic, v1_0, v1_1, v1_2, v1_3 };
+  enum class Version : std::uint8_t { automatic, v1_2, v1_3 };
   Version min_version = Version::automatic;
   Version max_version = Version::automatic;
   std::vector<std::string> cipher_suites;  // Envoy's (BoringSSL) names, TLS ≤ 1.2

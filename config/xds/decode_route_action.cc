@@ -116,16 +116,6 @@ HashPolicy decode_hash_policy(const route::RouteAction::HashPolicy& message, Sco
   }
 }
 
-Mirror decode_mirror(const route::RouteAction::RequestMirrorPolicy& message, Scope& scope) {
-  Mirror out{message.cluster(), 100, !message.disable_shadow_host_suffix_append()};
-  if (message.cluster().empty()) scope.fail("cluster", "is empty");
-  if (message.has_runtime_fraction()) {
-    const Scope::Field in(scope, "runtime_fraction.default_value");
-    out.percent = decode_percent(message.runtime_fraction().default_value(), scope);
-  }
-  return out;
-}
-
 std::uint32_t not_found_status(route::RouteAction::ClusterNotFoundResponseCode code) {
   switch (code) {
     case route::RouteAction::NOT_FOUND: return 404;
@@ -196,10 +186,6 @@ ForwardAction decode_forward(const route::RouteAction& message, DecodeContext& c
   decode_timeouts(message, scope, out);
   if (message.has_retry_policy()) out.retry = decode_retry_policy(message.retry_policy(), context, scope);
   decode_rewrites(message, scope, out);
-  for (int i = 0; i < message.request_mirror_policies_size(); ++i) {
-    const Scope::Field at(scope, "request_mirror_policies", static_cast<std::size_t>(i));
-    out.mirrors.push_back(decode_mirror(message.request_mirror_policies(i), scope));
-  }
   for (int i = 0; i < message.hash_policy_size(); ++i) {
     const Scope::Field at(scope, "hash_policy", static_cast<std::size_t>(i));
     out.hash.push_back(decode_hash_policy(message.hash_policy(i), scope));

@@ -116,11 +116,6 @@ constexpr FieldRow filter_config[] = {
     {"is_optional", harmless, "an unknown type is refused in any case"},
     {"disabled", refused, "a filter is in the chain or not"},
 };
-constexpr FieldRow mirror[] = {
-    {"cluster runtime_fraction disable_shadow_host_suffix_append"},
-    {"trace_sampled", harmless, "no spans are sent yet"},
-    {"cluster_header request_headers_mutations host_rewrite_literal", refused},
-};
 constexpr FieldRow hash[] = {{"header cookie connection_properties query_parameter terminal"},
                              {"filter_state", refused}};
 constexpr FieldRow hash_header[] = {{"header_name"}, {"regex_rewrite", refused}};
@@ -148,7 +143,6 @@ constexpr MessageRows messages[] = {
     {"envoy.type.v3.Int64Range", range},
     {"envoy.type.v3.Int32Range", range},
     {"envoy.config.route.v3.RouteAction", action},
-    {"envoy.config.route.v3.RouteAction.RequestMirrorPolicy", mirror},
     {"envoy.config.route.v3.RouteAction.HashPolicy", hash},
     {"envoy.config.route.v3.RouteAction.HashPolicy.Header", hash_header},
     {"envoy.config.route.v3.RouteAction.HashPolicy.Cookie", hash_cookie},

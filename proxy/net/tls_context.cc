@@ -34,8 +34,6 @@ constexpr long session_seconds = 3600;
 int protocol(TlsParams::Version version, int automatic) {
   switch (version) {
     case TlsParams::Version::automatic: return automatic;
-    case TlsParams::Version::v1_0: return TLS1_VERSION;
-    case TlsParams::Version::v1_1: return TLS1_1_VERSION;
     case TlsParams::Version::v1_2: return TLS1_2_VERSION;
     case TlsParams::Version::v1_3: return TLS1_3_VERSION;
   }

@@ -180,10 +180,10 @@ bool default_alone(const std::string& key, const FieldRow& row) {
   return field && !field->has_presence() && !field->is_repeated();
 }
 
-/// Messages of filters, which have tests of their own, and one that is refused where it stands.
+/// Messages of filters, which have tests of their own.
 bool elsewhere(const std::string& key) {
   for (const char* part : {".filters.http.fault.", ".filters.common.fault.", "CorsPolicy.", "RuntimeFractionalPercent.",
-                           ".FractionalPercent.", "RouteAction.RequestMirrorPolicy."})
+                           ".FractionalPercent."})
     if (key.find(part) != std::string::npos) return true;
   return false;
 }

@@ -156,11 +156,10 @@ class Printer {
   void put(const HashPolicy::QueryParameter& v) { all(v.name); }
   void put(const HashPolicy& v) { all(v.source, v.terminal); }
   void put(const WeightedCluster& v) { all(v.cluster, v.weight, v.headers, v.host_rewrite); }
-  void put(const Mirror& v) { all(v.cluster, v.percent, v.suffix_shadow); }
   void put(const ForwardAction& v) {
     all(v.clusters, v.total_weight, v.cluster_not_found_status, v.timeout, v.idle_timeout, v.max_stream_duration,
         v.grpc_timeout_max, v.retry, v.prefix_rewrite, v.regex_rewrite, v.regex_substitution, v.host_rewrite,
-        v.append_x_forwarded_host, v.mirrors, v.hash, v.upgrades);
+        v.append_x_forwarded_host, v.hash, v.upgrades);
   }
   void put(const RedirectAction& v) {
     all(v.scheme, v.host, v.path, v.prefix_rewrite, v.https, v.port, v.status, v.strip_query);
