@@ -140,13 +140,7 @@ std::vector<std::string> split(std::string_view text, char separator) {
   }
 }
 
-bool is_header_name(std::string_view name) {
-  if (name.starts_with(':')) name.remove_prefix(1);
-  constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
-  return std::all_of(name.begin(), name.end(), [&](char c) {
-    return (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || marks.find(c) != marks.npos;
-  });
-}
+bool is_header_name(std::string_view name) { return is_token(name.starts_with(':') ? name.substr(1) : name); }
 
 std::string parse_headers(FormatItem& item, std::string_view parameter) {
   const auto names = split(parameter, '?');

@@ -91,13 +91,10 @@ std::string_view word(Support support) {
 
 std::string code_list(std::string_view words) {
   std::string out;
-  while (!words.empty()) {
-    const std::string_view name = words.substr(0, words.find(' '));
-    words.remove_prefix(std::min(name.size() + 1, words.size()));
-    if (name.empty()) continue;
+  for_each_word(words, [&](std::string_view name) {
     if (!out.empty()) out += ", ";
     out += name == "*" ? "every other field" : fmt::format("`{}`", name);
-  }
+  });
   return out;
 }
 

@@ -1,5 +1,7 @@
 #include "config/xds/decode_common.h"
 
+#include "proxy/base/strings.h"
+
 #include <fmt/format.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
@@ -26,13 +28,6 @@ bool fragment_rejected = true;
 
 constexpr Duration century = std::chrono::hours(24 * 365 * 100);
 constexpr std::int64_t most_seconds = 9'223'372'036;  // Envoy keeps nanoseconds in 64 bits
-
-bool is_token(std::string_view name) {
-  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-  });
-}
 
 bool is_header_value(std::string_view value) {
   return std::none_of(value.begin(), value.end(), [](char c) { return c == '\0' || c == '\r' || c == '\n'; });
@@ -84,6 +79,13 @@ Duration decode_duration(const google::protobuf::Duration& message, Scope& scope
   if (message.seconds() > most_seconds) scope.fail(fmt::format("{} s are too long", message.seconds()));
   if (message.seconds() >= std::chrono::duration_cast<std::chrono::seconds>(century).count()) return century;
   return std::chrono::seconds(message.seconds()) + std::chrono::nanoseconds(message.nanos());
+}
+
+std::optional<Duration> optional_duration(bool set, const google::protobuf::Duration& message, std::string_view field,
+                                          Scope& scope) {
+  if (!set) return std::nullopt;
+  const Scope::Field in(scope, field);
+  return decode_duration(message, scope);
 }
 
 IpAddress decode_ip(std::string_view text, Scope& scope) {

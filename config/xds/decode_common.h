@@ -33,6 +33,9 @@ bool reject_path_with_fragment();
 
 /// Not negative, and no longer than Envoy takes; longer than a century counts as a century.
 Duration decode_duration(const google::protobuf::Duration& message, Scope& scope);
+/// Of a field that may be unset.
+std::optional<Duration> optional_duration(bool set, const google::protobuf::Duration& message, std::string_view field,
+                                          Scope& scope);
 
 /// IP and port, or pipe. A host name is a problem here.
 Address decode_address(const envoy::config::core::v3::Address& message, Scope& scope);

@@ -19,13 +19,6 @@ namespace {
 
 constexpr const char* options_key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
-std::optional<Duration> optional_duration(bool set, const google::protobuf::Duration& message, std::string_view field,
-                                          Scope& scope) {
-  if (!set) return std::nullopt;
-  const Scope::Field in(scope, field);
-  return decode_duration(message, scope);
-}
-
 void decode_common_options(const core::HttpProtocolOptions& message, Scope& scope, UpstreamHttpOptions& out) {
   const Scope::Field in(scope, "common_http_protocol_options");
   out.idle_timeout = optional_duration(message.has_idle_timeout(), message.idle_timeout(), "idle_timeout", scope);

@@ -19,13 +19,6 @@ namespace {
 constexpr std::uint64_t max_total_weight = 0xffffffff;
 constexpr std::int64_t max_host_selections = 100;
 
-std::optional<Duration> optional_duration(bool set, const google::protobuf::Duration& message, std::string_view field,
-                                          Scope& scope) {
-  if (!set) return std::nullopt;
-  const Scope::Field in(scope, field);
-  return decode_duration(message, scope);
-}
-
 void decode_clusters(const route::RouteAction& message, Scope& scope, ForwardAction& out) {
   if (message.cluster_specifier_case() == route::RouteAction::kCluster) {
     if (message.cluster().empty()) scope.fail("cluster", "is empty");

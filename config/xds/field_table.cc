@@ -24,16 +24,6 @@ namespace {
 
 constexpr int max_depth = 64;
 
-/// Calls visit(word) for each word of a list separated by spaces.
-template <class F>
-void for_each_word(std::string_view words, F&& visit) {
-  while (!words.empty()) {
-    const std::string_view word = words.substr(0, words.find(' '));
-    if (!word.empty()) visit(word);
-    words.remove_prefix(std::min(word.size() + 1, words.size()));
-  }
-}
-
 /// The table for one message type, by the field's index; made once for each type that turns up.
 struct Plan {
   struct Field {

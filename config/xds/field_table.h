@@ -5,6 +5,7 @@
 
 #include "config/xds/scope.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -32,6 +33,16 @@ struct FieldRow {
   std::string_view values = {};
   bool warn = false;  // harmless, but someone may miss it: said in the log when it is in the bootstrap
 };
+
+/// Calls visit(word) for each word of a list separated by spaces.
+template <class F>
+void for_each_word(std::string_view words, F&& visit) {
+  while (!words.empty()) {
+    const std::string_view word = words.substr(0, words.find(' '));
+    if (!word.empty()) visit(word);
+    words.remove_prefix(std::min(word.size() + 1, words.size()));
+  }
+}
 
 struct MessageRows {
   std::string_view message;  // full name

@@ -1,5 +1,6 @@
 #include "proxy/base/strings.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace clew {
@@ -15,6 +16,13 @@ std::string to_lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) c = ascii_lower(c);
   return out;
+}
+
+bool is_token(std::string_view text) {
+  constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
+  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+    return (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || marks.find(c) != marks.npos;
+  });
 }
 
 std::string_view trim(std::string_view text) {

@@ -12,6 +12,8 @@ namespace clew {
 constexpr char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 bool equals_ignore_case(std::string_view a, std::string_view b);
 std::string to_lower(std::string_view text);
+/// RFC 9110's token: a method, a header's name.
+bool is_token(std::string_view text);
 /// Without leading and trailing spaces and tabs.
 std::string_view trim(std::string_view text);
 /// Decimal digits only, no sign, no overflow.

@@ -35,6 +35,8 @@ TEST_CASE("formats that are wrong are refused, and the operator is named") {
       {"%REQ()%", "%REQ% requires"},
       {"%REQ(A?B?C)%", "more than one alternative"},
       {"%REQ(a b)%", "invalid header name"},
+      {"%REQ(a?)%", "invalid header name"},
+      {"%REQ(:)%", "invalid header name"},
       {"%REQ(a\n)%", "invalid header name"},
       {"%PROTOCOL(x)%", "takes no parameter"},
       {"%PROTOCOL:5%", "takes no length"},

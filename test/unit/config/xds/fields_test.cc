@@ -16,6 +16,8 @@
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -65,14 +67,9 @@ std::map<std::string, const FieldRow*> rows() {
   std::map<std::string, const FieldRow*> out;
   for (const auto& section : field_table())
     for (const auto& message : section.messages)
-      for (const auto& row : message.rows) {
-        std::string names(row.fields);
-        for (std::size_t begin = 0; begin < names.size();) {
-          const std::size_t end = std::min(names.find(' ', begin), names.size());
-          out[std::string(message.message) + "." + names.substr(begin, end - begin)] = &row;
-          begin = end + 1;
-        }
-      }
+      for (const auto& row : message.rows)
+        for_each_word(row.fields,
+                      [&](std::string_view name) { out[fmt::format("{}.{}", message.message, name)] = &row; });
   return out;
 }
 
@@ -253,16 +250,12 @@ TEST_CASE("the table names only fields that there are, each once") {
       for (const auto& row : message.rows) {
         CHECK_FALSE(row.fields.empty());
         CHECK((row.support != Support::harmless || !row.why.empty()));
-        std::string list(row.fields);
-        for (std::size_t begin = 0; begin < list.size();) {
-          const std::size_t end = std::min(list.find(' ', begin), list.size());
-          const std::string name = list.substr(begin, end - begin);
-          begin = end + 1;
-          if (name.empty()) continue;
+        for_each_word(row.fields, [&](std::string_view word) {
+          const std::string name(word);
           INFO(name);
           CHECK((name == "*" || type->FindFieldByName(name) != nullptr));
           CHECK(names.insert(name).second);
-        }
+        });
       }
     }
 }

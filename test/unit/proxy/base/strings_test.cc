@@ -6,6 +6,11 @@
 
 using namespace clew;
 
+TEST_CASE("a token is what a header can be called") {
+  for (const char* none : {"", " ", "a b", "a:", "a\r", "(", "\xc3\xa4", "a/b"}) CHECK_FALSE(is_token(none));
+  for (const char* token : {"a", "X-9", "!#$%&'*+-.^_`|~"}) CHECK(is_token(token));
+}
+
 TEST_CASE("what is not a plain decimal number is refused") {
   for (const char* text : {"", "-1", "+1", " 1", "1 ", "0x1", "1.0", "18446744073709551616", "1e3"})
     CHECK_FALSE(parse_uint(text));
