@@ -2,7 +2,7 @@
 """The house rules that a compiler does not know: who may include whom, how long a file may be, what may not be written.
 
 Layers, lowest first; an include goes to the same layer or down, folders never include one another in a circle, and:
-http does not know upstream; init knows base alone; protobuf stays in config/{bootstrap,xds,identity}, admin and the
+http does not know upstream; init knows base alone; protobuf stays in config/{bootstrap,xds}, admin and the
 filters' *_config and *_wire files; base, stats and snapshot do no I/O.
 """
 
@@ -17,13 +17,13 @@ LAYERS = [
     {"config/snapshot"},
     {"proxy/net"},
     {"proxy/http", "proxy/upstream", "proxy/grpc", "proxy/telemetry"},
-    {"config/bootstrap", "config/xds", "config/identity", "filters"},
-    {"proxy", "proxy/admin", "proxy/init", "proxy/tools"},
+    {"config/bootstrap", "config/xds", "filters"},
+    {"proxy", "proxy/admin", "proxy/init"},
 ]
 LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
 NEVER = {("proxy/http", "proxy/upstream")}
 ONLY = {"proxy/init": {"proxy/init", "proxy/base"}}
-PROTOBUF = {"config/bootstrap", "config/xds", "config/identity", "proxy/admin"}
+PROTOBUF = {"config/bootstrap", "config/xds", "proxy/admin"}
 NO_IO = {"proxy/base", "proxy/stats", "config/snapshot"}
 
 MAX_LINES = 600

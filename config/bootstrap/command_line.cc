@@ -158,9 +158,6 @@ ParsedCommandLine parse_command_line(const std::vector<std::string>& arguments) 
   if (raw.version) return {{}, fmt::format("clew {} (takes the place of envoy)\n", CLEW_VERSION), 0};
   for (const auto& unknown : app.remaining())
     out.options.warnings.push_back(fmt::format("command line: «{}» is not known and has no effect", unknown));
-  for (const auto* option : app.get_options())
-    if (option->count() > 0)
-      for (const auto& value : option->results()) out.options.given.emplace_back(option->get_name(), value);
   if (std::string problem = convert(raw, out.options); !problem.empty())
     return {{}, fmt::format("clew: {}\n", problem), 1};
   return out;

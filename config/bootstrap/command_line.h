@@ -39,8 +39,7 @@ struct CommandLine {
   std::string base_id, restart_epoch;                       // hot restart is not done; shown in /server_info alone
   bool allow_unknown_static_fields = false;
   bool reject_unknown_dynamic_fields = false;
-  std::vector<std::string> warnings;                       // for the log, once it is set up
-  std::vector<std::pair<std::string, std::string>> given;  // every flag as given, for /server_info
+  std::vector<std::string> warnings;  // for the log, once it is set up
 };
 
 /// What main has to do next.

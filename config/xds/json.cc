@@ -155,14 +155,4 @@ Decoded<std::unique_ptr<pb::Message>> unpack(const pb::Any& any) {
   return message;
 }
 
-std::string inner_type_url(const pb::Any& any) {
-  const std::string_view name = type_name(any.type_url());
-  if (name == "udpa.type.v1.TypedStruct") {
-    if (auto value = typed_struct<udpa::type::v1::TypedStruct>(any)) return value->type_url();
-  } else if (name == "xds.type.v3.TypedStruct") {
-    if (auto value = typed_struct<xds::type::v3::TypedStruct>(any)) return value->type_url();
-  }
-  return any.type_url();
-}
-
 }  // namespace clew

@@ -40,7 +40,5 @@ const google::protobuf::Descriptor* find_message(std::string_view type_url);
 /// What an Any holds: unpacked, with TypedStruct (udpa and xds) resolved to the type it names.
 /// The error says what is wrong with the type or its fields.
 Decoded<std::unique_ptr<google::protobuf::Message>> unpack(const google::protobuf::Any& any);
-/// The type URL that unpack() gives: the inner one of a TypedStruct.
-std::string inner_type_url(const google::protobuf::Any& any);
 
 }  // namespace clew

@@ -22,11 +22,9 @@ std::string_view to_string(Errc code) noexcept {
     CLEW_CASE(idle_timeout);
     CLEW_CASE(out_of_memory_bound);
     CLEW_CASE(no_filter_chain);
-    CLEW_CASE(original_destination_unknown);
     CLEW_CASE(listener_filter_timeout);
     CLEW_CASE(listener_filter_refused);
     CLEW_CASE(handshake_timeout);
-    CLEW_CASE(connection_limit);
     CLEW_CASE(tls_handshake_failed);
     CLEW_CASE(tls_certificate_rejected);
     CLEW_CASE(tls_san_mismatch);
@@ -53,10 +51,8 @@ std::string_view to_string(Errc code) noexcept {
     CLEW_CASE(upstream_overflow);
     CLEW_CASE(upstream_request_timeout);
     CLEW_CASE(upstream_per_try_timeout);
-    CLEW_CASE(upstream_reset_before_response);
     CLEW_CASE(upstream_closed);
     CLEW_CASE(upstream_protocol_error);
-    CLEW_CASE(retry_limit);
     CLEW_CASE(policy_denied);
 #undef CLEW_CASE
   }

@@ -28,11 +28,9 @@ enum class Errc : std::uint8_t {
 
   // listener, sniffing
   no_filter_chain,
-  original_destination_unknown,
   listener_filter_timeout,
   listener_filter_refused,  // first bytes that are broken or too large (PROXY header, ClientHello)
   handshake_timeout,
-  connection_limit,
 
   // TLS
   tls_handshake_failed,
@@ -65,10 +63,8 @@ enum class Errc : std::uint8_t {
   upstream_overflow,
   upstream_request_timeout,
   upstream_per_try_timeout,
-  upstream_reset_before_response,
   upstream_closed,
   upstream_protocol_error,
-  retry_limit,
 
   // policies
   policy_denied,

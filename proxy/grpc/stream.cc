@@ -15,7 +15,6 @@ constexpr std::size_t read_size = 64 * 1024;
 /// What send() queued, shared with the body that the forwarder pulls.
 struct Outgoing {
   Buffer bytes;
-  bool closed = false;
   Errc canceled = Errc::ok;
   Event changed;
 };
@@ -26,13 +25,13 @@ class OutgoingBody final : public Body {
 
   Result<std::size_t> try_read(Buffer& into, std::size_t max) override {
     if (out_->canceled != Errc::ok) return Error{out_->canceled};
-    if (out_->bytes.empty()) return Error{out_->closed ? Errc::eof : Errc::would_block};
+    if (out_->bytes.empty()) return Error{Errc::would_block};
     const std::size_t n = std::min(max, out_->bytes.size());
     into.append(out_->bytes, n);
     return n;
   }
   Task<Result<void>> readable() override {
-    while (out_->bytes.empty() && !out_->closed && out_->canceled == Errc::ok) co_await out_->changed.wait();
+    while (out_->bytes.empty() && out_->canceled == Errc::ok) co_await out_->changed.wait();
     if (out_->canceled != Errc::ok) co_return Error{out_->canceled};
     co_return Result<void>();
   }
@@ -210,17 +209,10 @@ GrpcStream::~GrpcStream() { cancel(); }
 
 void GrpcStream::send(std::string_view message) {
   Outgoing& out = *impl_->out;
-  if (out.closed || out.canceled != Errc::ok) return;
+  if (out.canceled != Errc::ok) return;
   append_grpc_message(out.bytes, message);
   out.changed.notify();
 }
-
-void GrpcStream::close_send() {
-  impl_->out->closed = true;
-  impl_->out->changed.notify();
-}
-
-std::size_t GrpcStream::unsent_bytes() const { return impl_->out->bytes.size(); }
 
 Task<Result<std::string>> GrpcStream::receive() { return Impl::receive(impl_); }
 

@@ -28,8 +28,8 @@ struct GrpcCall {
   std::size_t max_message = 256 * 1024 * 1024;  // a longer one ends the stream with RESOURCE_EXHAUSTED (8)
 };
 
-/// A bidirectional stream; unary calls send once and receive once. One coroutine receives; send() may be called from
-/// any place on the same worker. Destroying it cancels.
+/// A bidirectional stream that we never end first. One coroutine receives; send() may be called from any place on the
+/// same worker. Destroying it cancels.
 class GrpcStream {
  public:
   GrpcStream(Worker& worker, Forwarder& forwarder, GrpcCall call);
@@ -37,8 +37,6 @@ class GrpcStream {
 
   /// Queues a message; the bytes leave as soon as the window allows. The stream is opened by the first receive().
   void send(std::string_view message);
-  void close_send();
-  std::size_t unsent_bytes() const;
   /// The next message; eof after the last (then status() is final).
   Task<Result<std::string>> receive();
   const GrpcStatus& status() const;

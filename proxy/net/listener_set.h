@@ -45,16 +45,16 @@ class ConnectionLimit {
  public:
   explicit ConnectionLimit(std::int64_t max = INT64_MAX) : max_(max) {}
   bool acquire() {
-    if (active_.fetch_add(1, std::memory_order_relaxed) < max_.load(std::memory_order_relaxed)) return true;
+    if (active_.fetch_add(1, std::memory_order_relaxed) < max_) return true;
     release();
     return false;
   }
   void release() { active_.fetch_sub(1, std::memory_order_relaxed); }
-  void set_max(std::int64_t max) { max_.store(max, std::memory_order_relaxed); }
   std::int64_t active() const { return active_.load(std::memory_order_relaxed); }
 
  private:
-  std::atomic<std::int64_t> active_{0}, max_;
+  std::atomic<std::int64_t> active_{0};
+  const std::int64_t max_;
 };
 
 /// A listener that could not be opened; the version before it, if any, goes on.

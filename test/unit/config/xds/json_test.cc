@@ -46,7 +46,6 @@ TEST_CASE("TypedStruct of both kinds becomes the message that it names") {
     const auto any = test::parse<google::protobuf::Any>(
         std::string(R"({"@type": "type.googleapis.com/)") + kind +
         R"(", "type_url": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "value": {"name": "x", "altStatName": "y"}})");
-    CHECK(inner_type_url(any) == "type.googleapis.com/envoy.config.cluster.v3.Cluster");
     const auto message = unpack(any);
     REQUIRE(message.has_value());
     const auto* cluster = dynamic_cast<const Cluster*>(message->get());

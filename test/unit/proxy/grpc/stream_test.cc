@@ -92,7 +92,6 @@ struct Fixture {
 TEST_CASE("grpc stream: messages both ways, then a status", "[grpc]") {
   Fixture f;
   f.stream->send("hello");
-  CHECK(f.stream->unsent_bytes() == 10);
   auto first = f.t.start(f.stream->receive());
   CHECK(f.server.path == "/a.B/C");
   CHECK(f.server.authority == "xds-grpc");
@@ -114,8 +113,6 @@ TEST_CASE("grpc stream: messages both ways, then a status", "[grpc]") {
   auto last = f.t.start(f.stream->receive());
   f.stream->send("more");
   CHECK(f.server.sent() == std::string("\0\0\0\0\4more", 9));
-  f.stream->close_send();
-  CHECK(f.server.request_ended());
   f.server.end("7", "no%20way");
   f.t.poll();
   REQUIRE(last.done());

@@ -146,6 +146,7 @@ struct Sink final : StatSink {
 
 /// A worker with a listener set; configuration is what is in `listeners` at publish().
 struct Fixture {
+  explicit Fixture(std::int64_t most_connections = INT64_MAX) : limit(most_connections) {}
   TestWorker t;
   Echo echo;
   ConnectionLimit limit;

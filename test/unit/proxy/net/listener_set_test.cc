@@ -477,8 +477,7 @@ TEST_CASE("listener: a connection that comes while its listener drains is told t
 }
 
 TEST_CASE("listener: the process's limit of connections") {
-  Fixture f;
-  f.limit.set_max(1);
+  Fixture f(1);
   const Address at = f.open(listener("l"));
   const Client first(at);
   REQUIRE(f.roundtrip(first, "a") == "a");
