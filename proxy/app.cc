@@ -144,7 +144,7 @@ App::App(CommandLine options, Bootstrap bootstrap)
       control_forwarder_(control_clusters_),
       resolver_(control_),
       dns_(control_, resolver_,
-           [this](const std::string& cluster, std::shared_ptr<const LoadAssignment> endpoints) {
+           [this](const std::shared_ptr<const Cluster>& cluster, std::shared_ptr<const LoadAssignment> endpoints) {
              xds_.store().on_resolved(cluster, std::move(endpoints));
            }),
       xds_(

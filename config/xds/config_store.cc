@@ -1,5 +1,6 @@
 #include "config/xds/config_store.h"
 
+#include "config/xds/accept.h"
 #include "config/xds/type_urls.h"
 #include "proxy/base/log.h"
 
@@ -10,30 +11,12 @@
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 
-#include <google/protobuf/arena.h>
-
 #include <algorithm>
 #include <utility>
 
 namespace clew {
 
 namespace {
-
-/// A message that goes as a whole: its hundred parts are not allocated one by one.
-template <class Message>
-class Parsed {
- public:
-  explicit Parsed(const std::string& bytes)
-      : message_(google::protobuf::Arena::CreateMessage<Message>(&arena_)), good_(message_->ParseFromString(bytes)) {}
-  explicit operator bool() const { return good_; }
-  const Message& operator*() const { return *message_; }
-  std::string problem() const { return "the bytes are no " + std::string(message_->GetTypeName()); }
-
- private:
-  google::protobuf::Arena arena_;
-  Message* message_;
-  bool good_;
-};
 
 bool resolves_by_dns(const Cluster& cluster) {
   return cluster.type == Cluster::Type::strict_dns || cluster.type == Cluster::Type::logical_dns;
@@ -49,6 +32,12 @@ std::string said_twice(const envoy::service::discovery::v3::DeltaDiscoveryRespon
   return {};
 }
 
+/// As Envoy does: no reason to refuse anything, but for a person to wonder.
+std::string pass_over(std::string_view type, const std::string& name) {
+  CLEW_LOG(config, warning, "{} {}: the bootstrap has one of this name, which stays", type, name);
+  return {};
+}
+
 const std::string& eds_name(const Cluster& cluster) {
   return cluster.eds_service_name.empty() ? cluster.name : cluster.eds_service_name;
 }
@@ -56,109 +45,89 @@ const std::string& eds_name(const Cluster& cluster) {
 }  // namespace
 
 ConfigStore::ConfigStore(const FilterRegistry& filters, const Clock& clock, Wants wants)
-    : filters_(filters),
-      clock_(clock),
-      wants_(std::move(wants)),
-      tls_([this](std::string_view name) { return find_secret(name); }) {}
+    : filters_(filters), clock_(clock), wants_(std::move(wants)), secrets_(clock) {}
 
 // ---- accepting ----
 
-/// Decodes and files one resource. Equal bytes are a no-op; a refusal leaves what serves alone.
-template <class T, class Decode>
-std::string ConfigStore::accept(StringMap<Record<T>>& records, const std::string& name, const std::string& bytes,
-                                const std::string& version, Decode&& decode) {
-  Record<T>& record = records[name];
-  if (const auto* newest = record.newest(); newest && newest->bytes == bytes) {
-    record.error.reset();
-    return {};
-  }
-  auto accepted = std::make_unique<Accepted<T>>(Accepted<T>{bytes, version, clock_.wall(), nullptr});
-  std::string problem = decode(*accepted, record);
-  if (!problem.empty()) {
-    record.error = std::make_unique<Refused>(Refused{bytes, version, problem, clock_.wall()});
-    return problem;
-  }
-  record.error.reset();
-  record.warming = std::move(accepted);
+/// Parses and decodes what arrived. Returns why it cannot.
+template <class Message, class T, class Decode>
+std::string ConfigStore::decode(Accepted<T>& into, Decode&& decode_message) {
+  const Parsed<Message> message(into.bytes);
+  if (!message) return message.problem();
+  DecodeContext context{filters_, secrets_.interner()};
+  auto decoded = decode_message(*message, context);
+  if (!decoded) return decoded.error().message;
+  into.value = std::move(*decoded);
+  into.needs = share(std::move(context.needs));
   return {};
 }
 
 std::string ConfigStore::accept_resource(std::string_view type_url, const std::string& name,
                                          const google::protobuf::Any& resource, const std::string& version) {
-  const std::string& bytes = resource.value();
   if (resource.type_url() != type_url)
     return name + ": a " + resource.type_url() + " came in a response of another type";
-  if (type_url == type_url::cluster) {
-    if (static_clusters_.contains(name))
-      return "cluster " + name + ": the bootstrap's cluster of this name cannot be replaced";
-    std::string problem = accept(clusters_, name, bytes, version, [&](Accepted<Cluster>& into, const Record<Cluster>&) {
-      const Parsed<envoy::config::cluster::v3::Cluster> message(bytes);
-      if (!message) return message.problem();
-      DecodeContext context{filters_, tls_};
-      auto decoded = decode_cluster(*message, context);
-      if (!decoded) return decoded.error().message;
-      into.value = std::move(*decoded);
-      into.needs = share(std::move(context.needs));
-      return std::string();
-    });
-    if (problem.empty() && clusters_[name].warming) warming_clusters_.insert(name);
-    references_changed_ = true;
-    return problem;
-  }
-  if (type_url == type_url::listener) {
-    if (static_listeners_.contains(name))
-      return "listener " + name + ": the bootstrap's listener of this name cannot be replaced";
-    std::string problem =
-        accept(listeners_, name, bytes, version, [&](Accepted<Listener>& into, const Record<Listener>& record) {
-          const Parsed<envoy::config::listener::v3::Listener> message(bytes);
-          if (!message) return message.problem();
-          DecodeContext context{filters_, tls_};
-          auto decoded = decode_listener(*message, context, record.active ? record.active->value.get() : nullptr);
-          if (!decoded) return decoded.error().message;
-          into.value = std::move(*decoded);
-          into.needs = share(std::move(context.needs));
-          return open_logs(*into.value);
-        });
-    if (problem.empty() && listeners_[name].warming) warming_listeners_.insert(name);
-    references_changed_ = true;
-    return problem;
-  }
-  if (type_url == type_url::route) {
-    std::string problem =
-        accept(routes_, name, bytes, version, [&](Accepted<RouteTable>& into, const Record<RouteTable>&) {
-          const Parsed<envoy::config::route::v3::RouteConfiguration> message(bytes);
-          if (!message) return message.problem();
-          DecodeContext context{filters_, tls_};
-          auto decoded = decode_route_table(*message, context);
-          if (!decoded) return decoded.error().message;
-          into.value = std::move(*decoded);
-          return std::string();
-        });
-    Record<RouteTable>& record = routes_[name];
-    if (record.warming) {  // routes wait for nothing
-      record.active = std::move(record.warming);
-      changed_routes_.insert(name);
-      if (const auto rds = stats_.rds.find(name); rds != stats_.rds.end()) rds->second.reloaded(clock_.wall());
-    }
-    return problem;
-  }
-  if (type_url == type_url::endpoints) {
-    std::string problem = accept(
-        endpoints_, name, bytes, version, [&](Accepted<LoadAssignment>& into, const Record<LoadAssignment>& old) {
-          auto decoded = old.active ? decode_endpoints(bytes, old.active->bytes, old.active->value.get())
-                                    : decode_endpoints(bytes, {}, nullptr);
-          if (!decoded) return decoded.error().message;
-          into.value = std::move(*decoded);
-          return std::string();
-        });
-    Record<LoadAssignment>& record = endpoints_[name];
-    if (record.warming) {
-      record.active = std::move(record.warming);
-      endpoints_changed(name);
-    }
-    return problem;
-  }
+  const Arrived arrived{name, resource.value(), version};
+  if (type_url == type_url::cluster) return accept_cluster(arrived);
+  if (type_url == type_url::listener) return accept_listener(arrived);
+  if (type_url == type_url::route) return accept_routes(arrived);
+  if (type_url == type_url::endpoints) return accept_endpoints(arrived);
+  if (type_url == type_url::secret) return secrets_.accept(name, resource, version);
   return std::string(type_url) + " is not a type that was asked for";
+}
+
+std::string ConfigStore::accept_cluster(const Arrived& arrived) {
+  if (static_clusters_.contains(arrived.name)) return pass_over("cluster", arrived.name);
+  Record<Cluster>& record = clusters_[arrived.name];
+  std::string problem = accept(record, arrived.bytes, arrived.version, clock_.wall(), [&](Accepted<Cluster>& into) {
+    return decode<envoy::config::cluster::v3::Cluster>(into, decode_cluster);
+  });
+  if (record.warming) warming_clusters_.insert(arrived.name);
+  references_changed_ = true;
+  return problem;
+}
+
+std::string ConfigStore::accept_listener(const Arrived& arrived) {
+  if (static_listeners_.contains(arrived.name)) return pass_over("listener", arrived.name);
+  Record<Listener>& record = listeners_[arrived.name];
+  std::string problem = accept(record, arrived.bytes, arrived.version, clock_.wall(), [&](Accepted<Listener>& into) {
+    const Listener* const previous = record.active ? record.active->value.get() : nullptr;
+    std::string why = decode<envoy::config::listener::v3::Listener>(
+        into, [&](const auto& message, DecodeContext& context) { return decode_listener(message, context, previous); });
+    return why.empty() ? open_logs(*into.value) : why;
+  });
+  if (record.warming) warming_listeners_.insert(arrived.name);
+  references_changed_ = true;
+  return problem;
+}
+
+/// Routes wait for nothing.
+std::string ConfigStore::accept_routes(const Arrived& arrived) {
+  Record<RouteTable>& record = routes_[arrived.name];
+  std::string problem = accept(record, arrived.bytes, arrived.version, clock_.wall(), [&](Accepted<RouteTable>& into) {
+    return decode<envoy::config::route::v3::RouteConfiguration>(into, decode_route_table);
+  });
+  if (!record.warming) return problem;  // refused, or known
+  record.active = std::move(record.warming);
+  changed_routes_.insert(arrived.name);
+  if (const auto rds = stats_.rds.find(arrived.name); rds != stats_.rds.end()) rds->second.reloaded(clock_.wall());
+  return problem;
+}
+
+std::string ConfigStore::accept_endpoints(const Arrived& arrived) {
+  Record<LoadAssignment>& record = endpoints_[arrived.name];
+  const Accepted<LoadAssignment> none;
+  const Accepted<LoadAssignment>& old = record.active ? *record.active : none;
+  std::string problem =
+      accept(record, arrived.bytes, arrived.version, clock_.wall(), [&](Accepted<LoadAssignment>& into) {
+        auto decoded = decode_endpoints(into.bytes, old.bytes, old.value.get());
+        if (!decoded) return decoded.error().message;
+        into.value = std::move(*decoded);
+        return std::string();
+      });
+  if (!record.warming) return problem;
+  record.active = std::move(record.warming);
+  endpoints_changed(arrived.name);
+  return problem;
 }
 
 std::shared_ptr<const Needs> ConfigStore::share(Needs needs) {
@@ -202,37 +171,61 @@ void ConfigStore::remove_resource(std::string_view type_url, const std::string& 
     changed_listeners_.insert(name);
     references_changed_ = true;
     stats_.listener_removed.add();
-  } else if (type_url == type_url::endpoints && !(endpoints_.contains(name) && endpoints_[name].active)) {
-    endpoints_[name].active = std::make_unique<Accepted<LoadAssignment>>(
-        Accepted<LoadAssignment>{{}, {}, clock_.wall(), std::make_shared<LoadAssignment>()});
-    endpoints_changed(name);
-  } else if (type_url == type_url::secret) {
-    // Missing for now: what has a context keeps it, what has none goes live and refuses handshakes.
-    expired_secrets_.insert(name);
+  } else if (type_url != type_url::route) {
+    do_without(type_url, name);
   }
+}
+
+/// Nothing good is known of these routes, endpoints or secret, and waiting is no use: what names them goes live and
+/// answers 404, has no endpoints, refuses handshakes. Held back, it would leave its traffic to what is meant for
+/// unknown destinations, and the proxy unready. False: there is a version that serves.
+bool ConfigStore::do_without(std::string_view type_url, const std::string& name) {
+  const auto serve_empty = [&]<class T>(Record<T>& record, const auto& message, std::shared_ptr<const T> value) {
+    if (record.active) return false;
+    record.active =
+        std::make_unique<Accepted<T>>(Accepted<T>{message.SerializeAsString(), {}, clock_.wall(), std::move(value)});
+    return true;
+  };
+  if (type_url == type_url::secret) return secrets_.do_without(name);
+  if (type_url == type_url::route) {
+    envoy::config::route::v3::RouteConfiguration message;
+    message.set_name(name);
+    auto table = std::make_shared<RouteTable>();
+    table->name = name;
+    if (!serve_empty(routes_[name], message, std::shared_ptr<const RouteTable>(std::move(table)))) return false;
+    changed_routes_.insert(name);
+    return true;
+  }
+  if (type_url == type_url::endpoints) {
+    envoy::config::endpoint::v3::ClusterLoadAssignment message;
+    message.set_cluster_name(name);
+    if (!serve_empty(endpoints_[name], message, std::make_shared<const LoadAssignment>())) return false;
+    endpoints_changed(name);
+    return true;
+  }
+  return false;
 }
 
 Refusals ConfigStore::on_response(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response) {
   const TimePoint arrived = clock_.now();
   Refusals refusals;
-  const auto refuse = [&](const std::string& name, const std::string& why) {
-    refusals.names.insert(name);
-    refusals.detail += (refusals.detail.empty() ? "" : "; ") + why;
-  };
   const std::string& version = response.system_version_info();
   if (const std::string twice = said_twice(response); !twice.empty()) {
     for (const auto& resource : response.resources()) refusals.names.insert(resource.name());
     refusals.detail = twice;
   } else {
     for (const auto& resource : response.resources()) {
-      const std::string problem =
-          response.type_url() == type_url::secret
-              ? on_secret(resource.resource(), version)
-              : accept_resource(response.type_url(), resource.name(), resource.resource(), version);
-      if (!problem.empty()) refuse(resource.name(), problem);
+      const std::string problem = accept_resource(response.type_url(), resource.name(), resource.resource(), version);
+      if (problem.empty()) continue;
+      refusals.names.insert(resource.name());
+      refusals.detail += (refusals.detail.empty() ? "" : "; ") + problem;
     }
     for (const auto& name : response.removed_resources()) remove_resource(response.type_url(), name);
   }
+  for (const auto& name : refusals.names)
+    if (do_without(response.type_url(), name))
+      CLEW_LOG(config, warning, "{} {}: no version was accepted, what names it goes live without", response.type_url(),
+               name);
   versions_[response.type_url()] = version;
 
   if (response.type_url() == type_url::cluster) got_clusters_ = true;
@@ -275,64 +268,32 @@ void ConfigStore::on_connected(bool connected) {
   for (auto& [name, rds] : stats_.rds) rds.failed();
 }
 
-std::string ConfigStore::on_secret(const google::protobuf::Any& resource, const std::string& version) {
-  if (resource.type_url() != type_url::secret) return "a " + resource.type_url() + " came where a Secret was asked for";
-  const Parsed<envoy::extensions::transport_sockets::tls::v3::Secret> message(resource.value());
-  if (!message) return message.problem();
-  const std::string& name = (*message).name();
-  std::string problem =
-      accept(secrets_, name, resource.value(), version, [&](Accepted<Secret>& into, const Record<Secret>&) {
-        auto decoded = decode_secret(*message);
-        if (!decoded) return decoded.error().message;
-        into.value = std::move(*decoded);
-        return std::string();
-      });
-  Record<Secret>& record = secrets_[name];
-  if (record.warming) {
-    auto old = std::move(record.active);
-    record.active = std::move(record.warming);
-    problem = tls_.on_secret(name);
-    if (!problem.empty()) {  // a key that does not fit its certificate, say: the last good one stays
-      record.error = std::make_unique<Refused>(Refused{resource.value(), version, problem, clock_.wall()});
-      record.active = std::move(old);
-    }
-  }
+std::string ConfigStore::on_secret(const std::string& name, const google::protobuf::Any& resource,
+                                   const std::string& version) {
+  std::string problem = secrets_.accept(name, resource, version);
+  if (!problem.empty()) secrets_.do_without(name);
   settle();
   return problem;
 }
 
 void ConfigStore::on_fetch_timeout(std::string_view type_url, const std::string& name) {
-  const auto known = [&](const auto& records) {
-    const auto it = records.find(name);
-    return it != records.end() && it->second.active;
-  };
-  const bool arrived = type_url == type_url::secret      ? known(secrets_)
-                       : type_url == type_url::endpoints ? known(endpoints_)
-                                                         : known(routes_);
-  if (arrived) return;
+  if (!do_without(type_url, name)) return;
   CLEW_LOG(config, warning, "{} {} did not arrive in its initial_fetch_timeout: what names it goes live without",
            type_url, name);
-  if (type_url == type_url::route) {  // an empty table answers 404
-    if (const auto rds = stats_.rds.find(name); rds != stats_.rds.end()) rds->second.timed_out();
-    auto empty = std::make_shared<RouteTable>();
-    empty->name = name;
-    routes_[name].active =
-        std::make_unique<Accepted<RouteTable>>(Accepted<RouteTable>{{}, {}, clock_.wall(), std::move(empty)});
-    changed_routes_.insert(name);
-  } else {
-    remove_resource(type_url, name);
-  }
+  if (const auto rds = stats_.rds.find(name); type_url == type_url::route && rds != stats_.rds.end())
+    rds->second.timed_out();
   settle();
 }
 
-void ConfigStore::on_resolved(const std::string& cluster, std::shared_ptr<const LoadAssignment> endpoints) {
+void ConfigStore::on_resolved(const std::shared_ptr<const Cluster>& cluster,
+                              std::shared_ptr<const LoadAssignment> endpoints) {
   resolved_[cluster] = std::move(endpoints);
-  changed_clusters_.insert(cluster);
+  changed_clusters_.insert(cluster->name);
   settle();
 }
 
 std::string ConfigStore::add_static_cluster(const envoy::config::cluster::v3::Cluster& message) {
-  DecodeContext context{filters_, tls_};
+  DecodeContext context{filters_, secrets_.interner()};
   context.added_via_api = false;
   auto decoded = decode_cluster(message, context);
   if (!decoded) return decoded.error().message;
@@ -344,7 +305,7 @@ std::string ConfigStore::add_static_cluster(const envoy::config::cluster::v3::Cl
 }
 
 std::string ConfigStore::add_static_listener(const envoy::config::listener::v3::Listener& message) {
-  DecodeContext context{filters_, tls_};
+  DecodeContext context{filters_, secrets_.interner()};
   context.added_via_api = false;
   auto decoded = decode_listener(message, context, nullptr);
   if (!decoded) return decoded.error().message;
@@ -358,11 +319,7 @@ std::string ConfigStore::add_static_listener(const envoy::config::listener::v3::
 }
 
 std::string ConfigStore::add_static_secret(const envoy::extensions::transport_sockets::tls::v3::Secret& message) {
-  auto decoded = decode_secret(message);
-  if (!decoded) return decoded.error().message;
-  secrets_[message.name()].active = std::make_unique<Accepted<Secret>>(
-      Accepted<Secret>{message.SerializeAsString(), {}, clock_.wall(), std::move(*decoded)});
-  return {};
+  return secrets_.add_static(message);
 }
 
 void ConfigStore::start() {
@@ -378,32 +335,21 @@ const std::string& ConfigStore::version(std::string_view type_url) const {
 
 // ---- warming ----
 
-std::shared_ptr<const Secret> ConfigStore::find_secret(std::string_view name) const {
-  const auto it = secrets_.find(name);
-  return it == secrets_.end() || !it->second.active ? nullptr : it->second.active->value;
-}
-
-bool ConfigStore::secrets_arrived(const std::set<SecretReference>& secrets) const {
-  return std::all_of(secrets.begin(), secrets.end(), [&](const SecretReference& reference) {
-    return find_secret(reference.name) || expired_secrets_.contains(reference.name);
-  });
-}
-
-std::shared_ptr<const LoadAssignment> ConfigStore::endpoints_of(const Cluster& cluster) const {
-  if (cluster.type == Cluster::Type::eds) {
-    const auto it = endpoints_.find(eds_name(cluster));
+std::shared_ptr<const LoadAssignment> ConfigStore::endpoints_of(const std::shared_ptr<const Cluster>& cluster) const {
+  if (cluster->type == Cluster::Type::eds) {
+    const auto it = endpoints_.find(eds_name(*cluster));
     return it == endpoints_.end() || !it->second.active ? nullptr : it->second.active->value;
   }
-  if (resolves_by_dns(cluster)) {
-    const auto it = resolved_.find(cluster.name);
+  if (resolves_by_dns(*cluster)) {
+    const auto it = resolved_.find(cluster);
     return it == resolved_.end() ? nullptr : it->second;
   }
-  return cluster.inline_endpoints;
+  return cluster->inline_endpoints;
 }
 
 bool ConfigStore::warm(const Accepted<Cluster>& cluster) const {
   const bool needs_endpoints = cluster.value->type == Cluster::Type::eds || resolves_by_dns(*cluster.value);
-  return secrets_arrived(cluster.needs->secrets) && (!needs_endpoints || endpoints_of(*cluster.value));
+  return secrets_.settled(cluster.needs->secrets) && (!needs_endpoints || endpoints_of(cluster.value));
 }
 
 bool ConfigStore::warm(const Accepted<Listener>& listener) const {
@@ -412,15 +358,21 @@ bool ConfigStore::warm(const Accepted<Listener>& listener) const {
         const auto it = routes_.find(wanted.first);
         return it != routes_.end() && it->second.active;
       });
-  return routes && secrets_arrived(listener.needs->secrets);
+  return routes && secrets_.settled(listener.needs->secrets);
+}
+
+template <class T>
+void ConfigStore::go_live(Record<T>& record, Counter& added, Counter& modified) {
+  (record.active ? modified : added).add();
+  references_changed_ = references_changed_ || record.active;  // what the old version alone referred to
+  record.active = std::move(record.warming);
 }
 
 void ConfigStore::activate_clusters() {
   std::erase_if(warming_clusters_, [&](const std::string& name) {
     Record<Cluster>& record = clusters_.find(name)->second;
     if (!warm(*record.warming)) return false;
-    (record.active ? stats_.cluster_modified : stats_.cluster_added).add();
-    record.active = std::move(record.warming);
+    go_live(record, stats_.cluster_added, stats_.cluster_modified);
     changed_clusters_.insert(name);
     return true;
   });
@@ -432,8 +384,7 @@ void ConfigStore::activate_listeners() {
   std::erase_if(warming_listeners_, [&](const std::string& name) {
     Record<Listener>& record = listeners_.find(name)->second;
     if (!(clusters_ready_ || static_listeners_.contains(name)) || !warm(*record.warming)) return false;
-    (record.active ? stats_.listener_modified : stats_.listener_added).add();
-    record.active = std::move(record.warming);
+    go_live(record, stats_.listener_added, stats_.listener_modified);
     changed_listeners_.insert(name);
     return true;
   });
@@ -477,11 +428,14 @@ void ConfigStore::update_wants() {
   std::erase_if(stats_.rds, [&](const auto& entry) { return !rds.contains(entry.first); });
   for (const auto& [name, timeout] : rds)
     if (const auto [entry, fresh] = stats_.rds.try_emplace(name); fresh) entry->second.begun();
-  std::erase_if(resolved_, [&](const auto& entry) { return !clusters_.contains(entry.first); });
-  wanted_secrets_ = secrets;
+  std::erase_if(resolved_, [&](const auto& entry) {
+    const auto it = clusters_.find(entry.first->name);
+    return it == clusters_.end() || !it->second.has(entry.first);
+  });
+  secrets_.want(std::move(secrets));
   wants_.endpoints(eds);
   wants_.routes(rds);
-  wants_.secrets(secrets);
+  wants_.secrets(secrets_.wanted());
   wants_.dns(dns);
 }
 
@@ -498,7 +452,7 @@ void ConfigStore::settle() {
 // ---- publishing ----
 
 void ConfigStore::publish() {
-  auto tls = tls_.contexts();
+  auto tls = secrets_.contexts();
   if (changed_clusters_.empty() && changed_listeners_.empty() && changed_routes_.empty() && tls == snapshot_->tls)
     return;
   auto next = std::make_shared<Snapshot>();
@@ -514,7 +468,7 @@ void ConfigStore::publish() {
       clusters.set(name, nullptr);
     } else if (it->second.active) {
       const auto& cluster = it->second.active->value;
-      clusters.set(name, std::make_shared<ClusterEntry>(ClusterEntry{cluster, endpoints_of(*cluster)}));
+      clusters.set(name, std::make_shared<ClusterEntry>(ClusterEntry{cluster, endpoints_of(cluster)}));
     }
   }
   next->clusters = std::move(clusters).finish();

@@ -8,9 +8,10 @@
 #include "config/xds/ads_client.h"
 #include "config/xds/config_stats.h"
 #include "config/xds/resource.h"
-#include "config/xds/tls_slots.h"
+#include "config/xds/secret_store.h"
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -42,10 +43,11 @@ class ConfigStore final : public AdsHandler {
   std::string add_static_secret(const envoy::extensions::transport_sockets::tls::v3::Secret& message);
   Refusals on_response(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response) override;
   void on_connected(bool connected) override;
-  std::string on_secret(const google::protobuf::Any& resource, const std::string& version);
+  /// name: that was asked for.
+  std::string on_secret(const std::string& name, const google::protobuf::Any& resource, const std::string& version);
   /// Nobody delivered this secret, endpoints or routes in their time: what waits for it goes live without.
   void on_fetch_timeout(std::string_view type_url, const std::string& name);
-  void on_resolved(const std::string& cluster, std::shared_ptr<const LoadAssignment> endpoints);
+  void on_resolved(const std::shared_ptr<const Cluster>& cluster, std::shared_ptr<const LoadAssignment> endpoints);
   /// Publishes what the static resources make; call once after adding them.
   void start();
   /// Clusters and listeners are asked for from now on.
@@ -62,29 +64,37 @@ class ConfigStore final : public AdsHandler {
   const StringMap<Record<Listener>>& listeners() const { return listeners_; }
   const StringMap<Record<RouteTable>>& routes() const { return routes_; }
   const StringMap<Record<LoadAssignment>>& endpoints() const { return endpoints_; }
-  const StringMap<Record<Secret>>& secrets() const { return secrets_; }
-  /// Secrets that are waited for, by name.
-  const std::set<SecretReference>& wanted_secrets() const { return wanted_secrets_; }
+  const StringMap<Record<Secret>>& secrets() const { return secrets_.records(); }
+  /// Those that clusters and listeners name.
+  const std::set<SecretReference>& wanted_secrets() const { return secrets_.wanted(); }
   const std::string& version(std::string_view type_url) const;
   void collect(StatSink& sink) const;
 
  private:
-  template <class T, class Decode>
-  std::string accept(StringMap<Record<T>>& records, const std::string& name, const std::string& bytes,
-                     const std::string& version, Decode&& decode);
+  /// A resource as it came, under the name that it was sent by.
+  struct Arrived {
+    const std::string &name, &bytes, &version;
+  };
+  template <class Message, class T, class Decode>
+  std::string decode(Accepted<T>& into, Decode&& decode_message);
   std::string accept_resource(std::string_view type_url, const std::string& name, const google::protobuf::Any& resource,
                               const std::string& version);
+  std::string accept_cluster(const Arrived& arrived);
+  std::string accept_listener(const Arrived& arrived);
+  std::string accept_routes(const Arrived& arrived);
+  std::string accept_endpoints(const Arrived& arrived);
+  bool do_without(std::string_view type_url, const std::string& name);
   void remove_resource(std::string_view type_url, const std::string& name);
   std::shared_ptr<const Needs> share(Needs needs);
   void endpoints_changed(const std::string& name);
   std::string open_logs(const Listener& listener) const;
-  std::shared_ptr<const Secret> find_secret(std::string_view name) const;
-  bool secrets_arrived(const std::set<SecretReference>& secrets) const;
   bool warm(const Accepted<Cluster>& cluster) const;
   bool warm(const Accepted<Listener>& listener) const;
-  std::shared_ptr<const LoadAssignment> endpoints_of(const Cluster& cluster) const;
+  std::shared_ptr<const LoadAssignment> endpoints_of(const std::shared_ptr<const Cluster>& cluster) const;
 
   void settle();
+  template <class T>
+  void go_live(Record<T>& record, Counter& added, Counter& modified);
   void activate_clusters();
   void activate_listeners();
   void update_wants();
@@ -100,19 +110,18 @@ class ConfigStore final : public AdsHandler {
   StringMap<Record<Listener>> listeners_;
   StringMap<Record<RouteTable>> routes_;
   StringMap<Record<LoadAssignment>> endpoints_;  // by EDS service name
-  StringMap<Record<Secret>> secrets_;
-  StringMap<std::shared_ptr<const LoadAssignment>> resolved_;  // DNS answers, by cluster
-  StringMap<std::string> versions_;                            // of the last response, by type URL
+  SecretStore secrets_;
+  // DNS answers, each for the very definition whose names were asked for
+  std::map<std::shared_ptr<const Cluster>, std::shared_ptr<const LoadAssignment>> resolved_;
+  StringMap<std::string> versions_;  // of the last response, by type URL
   std::set<std::string> static_clusters_, static_listeners_;
-  std::set<std::string, std::less<>> expired_secrets_;
-  std::set<SecretReference> wanted_secrets_;
   std::shared_ptr<const Needs> last_needs_;
   std::set<std::string> warming_clusters_, warming_listeners_;
   StringMap<std::set<std::string>> clusters_by_eds_name_;  // where that is not the cluster's own, as it mostly is
-  bool references_changed_ = false;  // clusters or listeners came or went: what they refer to is to be looked at again
+  // Clusters or listeners came or went, or replaced what served: what they refer to is to be looked at again.
+  bool references_changed_ = false;
   bool got_clusters_ = false, got_listeners_ = false, clusters_ready_ = false;
   std::optional<TimePoint> initialized_at_;
-  TlsSlots tls_;
   // what the next snapshot will differ in
   std::set<std::string> changed_clusters_, changed_listeners_, changed_routes_;
   SnapshotPtr snapshot_ = std::make_shared<Snapshot>();

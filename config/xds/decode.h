@@ -61,8 +61,9 @@ class TlsInterner {
  public:
   enum class Side : std::uint8_t { server, client };
   virtual ~TlsInterner() = default;
-  /// key: the serialized Upstream/DownstreamTlsContext; equal keys give the same pointer.
-  virtual std::shared_ptr<const TlsParams> intern(Side side, const std::string& key, TlsParams params) = 0;
+  /// key: the serialized Upstream/DownstreamTlsContext; equal keys give the same pointer. Refused is what no context
+  /// can be made of; a secret that has not come yet is no reason.
+  virtual Decoded<std::shared_ptr<const TlsParams>> intern(Side side, const std::string& key, TlsParams params) = 0;
 };
 
 /// What must be there before a resource is warm.

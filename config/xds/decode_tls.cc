@@ -235,6 +235,15 @@ ProxyProtocol decode_proxy_protocol(const core::ProxyProtocolConfig& message, Sc
   return out;
 }
 
+std::shared_ptr<const TlsParams> intern(TlsInterner::Side side, const std::string& key, TlsParams params,
+                                        DecodeContext& context, Scope& scope) {
+  if (!scope.ok()) return nullptr;
+  auto interned = context.tls.intern(side, key, std::move(params));
+  if (interned) return std::move(*interned);
+  scope.fail("common_tls_context", interned.error().message);
+  return nullptr;
+}
+
 }  // namespace
 
 std::shared_ptr<const TlsParams> decode_server_socket(const core::TransportSocket& message, DecodeContext& context,
@@ -250,8 +259,7 @@ std::shared_ptr<const TlsParams> decode_server_socket(const core::TransportSocke
                params.certificate_secrets.empty() ? "has no certificate" : "has certificates in place and by SDS");
   if (params.require_client_certificate && !params.validation)
     scope.fail("require_client_certificate", "is set, but nothing says whom to trust");
-  if (!scope.ok()) return nullptr;
-  return context.tls.intern(TlsInterner::Side::server, config->SerializeAsString(), std::move(params));
+  return intern(TlsInterner::Side::server, config->SerializeAsString(), std::move(params), context, scope);
 }
 
 std::shared_ptr<const TlsParams> decode_client_socket(const core::TransportSocket& message, AutoSni automatic,
@@ -271,11 +279,10 @@ std::shared_ptr<const TlsParams> decode_client_socket(const core::TransportSocke
     scope.fail("common_tls_context", "auto_san_validation is set, but nothing says whom to trust");
   if (config->has_max_session_keys())
     params.max_session_keys = std::min<std::uint32_t>(config->max_session_keys().value(), 1024);
-  if (!scope.ok()) return nullptr;
   std::string key = config->SerializeAsString();
   key += automatic.sni ? '\1' : '\0';
   key += automatic.san_validation ? '\1' : '\0';
-  return context.tls.intern(TlsInterner::Side::client, key, std::move(params));
+  return intern(TlsInterner::Side::client, key, std::move(params), context, scope);
 }
 
 TransportSocketMatch decode_upstream_socket(const core::TransportSocket& message, AutoSni automatic,

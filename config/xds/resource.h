@@ -34,6 +34,9 @@ struct Record {
   std::unique_ptr<Refused> error;
 
   const Accepted<T>* newest() const { return warming ? warming.get() : active.get(); }
+  bool has(const std::shared_ptr<const T>& value) const {
+    return (active && active->value == value) || (warming && warming->value == value);
+  }
 };
 
 }  // namespace clew

@@ -43,43 +43,50 @@ void TlsSlots::sweep() {
   sweep_at_ = std::max<std::size_t>(64, 2 * (slots_.size() - free_.size()));
 }
 
-std::shared_ptr<const TlsParams> TlsSlots::intern(Side side, const std::string& key, TlsParams params) {
+Decoded<std::shared_ptr<const TlsParams>> TlsSlots::intern(Side side, const std::string& key, TlsParams params) {
   const std::string digest = map_key(side, key);
   const auto entry = by_key_.find(digest);
   if (entry != by_key_.end())
     if (auto known = slots_[entry->second].params.lock()) return known;
+  TlsContext::Made made = make(params, side);
+  if (!made.context && !made.secret_missing) return DecodeError{std::move(made.error)};
   // What was equal and is forgotten leaves its slot to the new one.
   const std::uint32_t index = entry != by_key_.end() ? entry->second : free_slot();
   params.slot = index;
   auto shared = std::make_shared<const TlsParams>(std::move(params));
-  slots_[index] = Slot{side, &by_key_.insert_or_assign(digest, index).first->first, shared, nullptr};
-  if (std::string problem = make(slots_[index]); !problem.empty())
-    CLEW_LOG(config, warning, "TLS context not made: {}", problem);
+  const std::string* const own_key = &by_key_.insert_or_assign(digest, index).first->first;
+  slots_[index] = Slot{side, own_key, shared, std::move(made.context)};
   changed_ = true;
   return shared;
 }
 
-std::string TlsSlots::make(Slot& slot) {
-  const auto params = slot.params.lock();
-  if (!params) return {};
-  const auto role = slot.side == Side::server ? TlsContext::Role::server : TlsContext::Role::client;
-  auto made = TlsContext::make(*params, role, find_, identities_);
-  if (made.context) {
-    slot.context = std::move(made.context);
-    changed_ = true;
-    return {};
-  }
-  return made.secret_missing ? std::string() : std::move(made.error);
+TlsContext::Made TlsSlots::make(const TlsParams& params, Side side) {
+  const auto role = side == Side::server ? TlsContext::Role::server : TlsContext::Role::client;
+  return TlsContext::make(params, role, find_, identities_);
 }
 
-std::string TlsSlots::on_secret(std::string_view name) {
-  std::string problem;
+void TlsSlots::on_secret(std::string_view name) {
   for (auto& slot : slots_) {
     const auto params = slot.params.lock();
     if (!params || !names_secret(*params, name)) continue;
-    if (std::string why = make(slot); problem.empty()) problem = std::move(why);
+    TlsContext::Made made = make(*params, slot.side);
+    if (made.context) {
+      slot.context = std::move(made.context);
+      changed_ = true;
+    } else if (!made.secret_missing) {
+      CLEW_LOG(secret, warning, "secret {} does not fit where it is named: {}", name, made.error);
+    }
   }
-  return problem;
+}
+
+std::string TlsSlots::check(const std::shared_ptr<const Secret>& secret) {
+  TlsParams params;
+  if (secret->certificate_chain.empty())
+    params.validation.emplace().ca_secret = secret->name;
+  else
+    params.certificate_secrets = {secret->name};
+  TlsIdentities none;
+  return TlsContext::make(params, TlsContext::Role::client, [&](std::string_view) { return secret; }, none).error;
 }
 
 std::shared_ptr<const TlsContexts> TlsSlots::contexts() {

@@ -18,10 +18,12 @@ class TlsSlots final : public TlsInterner {
   /// find: the secret of a name, or null while it has not arrived.
   explicit TlsSlots(TlsContext::FindSecret find) : find_(std::move(find)) {}
 
-  std::shared_ptr<const TlsParams> intern(Side side, const std::string& key, TlsParams params) override;
-  /// A secret arrived or changed: makes the contexts that name it. Returns the first reason why one could not be made;
-  /// those keep their old context.
-  std::string on_secret(std::string_view name);
+  Decoded<std::shared_ptr<const TlsParams>> intern(Side side, const std::string& key, TlsParams params) override;
+  /// A secret arrived or changed: makes the contexts that name it. Where that fails, the old context stays, if there is
+  /// one.
+  void on_secret(std::string_view name);
+  /// Why no context can be made of this secret, whoever names it; empty: nothing is wrong.
+  static std::string check(const std::shared_ptr<const Secret>& secret);
   /// All contexts by slot; the same pointer until something changed. Makes those that became possible since.
   std::shared_ptr<const TlsContexts> contexts();
 
@@ -34,8 +36,7 @@ class TlsSlots final : public TlsInterner {
   };
   std::uint32_t free_slot();
   void sweep();
-  /// Returns why it could not be made; empty also while a secret is missing.
-  std::string make(Slot& slot);
+  TlsContext::Made make(const TlsParams& params, Side side);
 
   TlsContext::FindSecret find_;
   TlsIdentities identities_;

@@ -86,11 +86,11 @@ void XdsSession::watch_secrets(const std::set<SecretReference>& wanted) {
 XdsSession::SecretWatch XdsSession::watch_secret(const SecretReference& reference) {
   SecretWatch watch;
   if (!reference.sds_cluster.empty()) {
-    watch.client =
-        std::make_shared<SdsClient>(worker_, forwarder_, reference.sds_cluster, options_.node, reference.name,
-                                    [this](const google::protobuf::Any& resource, const std::string& version) {
-                                      return store_.on_secret(resource, version);
-                                    });
+    watch.client = std::make_shared<SdsClient>(
+        worker_, forwarder_, reference.sds_cluster, options_.node, reference.name,
+        [this, name = reference.name](const google::protobuf::Any& resource, const std::string& version) {
+          return store_.on_secret(name, resource, version);
+        });
     spawn(worker_.loop(), run_sds(watch.client));
   }
   watch.deadline = fetch_deadline(type_url::secret, reference.name, reference.fetch_timeout);

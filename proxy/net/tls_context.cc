@@ -200,7 +200,8 @@ std::string make_identity(TlsIdentity& identity, const TlsParams& params, TlsCon
   set_sessions(ctx, role, params.max_session_keys > 0);
   if (std::string error = set_parameters(ctx, params); !error.empty()) return error;
   if (std::string error = load_certificates(identity, params, secrets); !error.empty()) return error;
-  if (server && identity.own.empty()) return "Server TlsCertificates must have a certificate specified";
+  if (server && identity.own.empty() && params.certificate_secrets.empty())
+    return "Server TlsCertificates must have a certificate specified";
   identity.secrets = secrets.certificates;
   identity.secrets.push_back(secrets.ca);
   return set_up_trust(identity, params, role, secrets.ca.get());
@@ -279,24 +280,18 @@ void TlsIdentities::keep(const std::string& key, const std::shared_ptr<const Tls
 
 TlsContext::Made TlsContext::make(const TlsParams& params, Role role, const FindSecret& find,
                                   TlsIdentities& identities) {
-  Made made;
+  const auto refused = [](std::string why) { return Made{nullptr, false, std::move(why)}; };
   auto state = std::make_shared<State>();
   state->role = role;
   state->sni = params.sni;
   state->alpn_wire = alpn_wire(params.alpn);
-  if (!params.alpn.empty() && state->alpn_wire.empty()) {
-    made.error = "Invalid ALPN protocol string";
-    return made;
-  }
-  if (params.validation) made.error = set_up_names(*state, *params.validation);
-  if (!made.error.empty()) return made;
+  if (!params.alpn.empty() && state->alpn_wire.empty()) return refused("Invalid ALPN protocol string");
+  if (params.validation)
+    if (std::string error = set_up_names(*state, *params.validation); !error.empty()) return refused(std::move(error));
 
   Secrets secrets;
-  if (const std::string missing = find_secrets(params, find, secrets); !missing.empty()) {
-    made.secret_missing = true;
-    made.error = fmt::format("secret {} is not there", missing);
-    return made;
-  }
+  const std::string missing = find_secrets(params, find, secrets);
+  if (!missing.empty()) secrets = {};
   // A server has one of its own: its tickets are good wherever their key is.
   const std::string key = role == Role::client ? identity_key(params, secrets) : std::string();
   if (role == Role::client) {
@@ -307,17 +302,19 @@ TlsContext::Made TlsContext::make(const TlsParams& params, Role role, const Find
   }
   if (!state->identity) {
     auto identity = std::make_shared<TlsIdentity>();
-    made.error = make_identity(*identity, params, role, secrets);
-    if (!made.error.empty()) return made;
+    if (std::string error = make_identity(*identity, params, role, secrets); !error.empty())
+      return refused(std::move(error));
     state->identity = std::move(identity);
     if (role == Role::client) identities.keep(key, state->identity);
   }
-  if (params.auto_san_validation && role == Role::client && !state->identity->has_ca) {
-    made.error = "'auto_sni_san_validation' was configured without configuring a trusted CA";
-    return made;
+  const bool trusts = state->identity->has_ca || (params.validation && !params.validation->ca_secret.empty());
+  if (params.auto_san_validation && role == Role::client && !trusts)
+    return refused("'auto_sni_san_validation' was configured without configuring a trusted CA");
+  if (!missing.empty()) {
+    identities.keep_trial(state->identity);
+    return {nullptr, true, fmt::format("secret {} is not there", missing)};
   }
-  made.context = std::make_shared<const TlsContext>(std::move(state));
-  return made;
+  return {std::make_shared<const TlsContext>(std::move(state)), false, {}};
 }
 
 TlsContext::Role TlsContext::role() const { return state_->role; }

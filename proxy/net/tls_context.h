@@ -17,14 +17,18 @@ namespace clew {
 
 struct TlsIdentity;  // tls_state.h
 
-/// The identities of client contexts, by content; it keeps none alive. One for each maker of contexts, on its thread.
+/// The identities of client contexts, by content; it keeps none alive but the last trial. One for each maker of
+/// contexts, on its thread.
 class TlsIdentities {
  public:
   /// Null: none is in use.
   std::shared_ptr<const TlsIdentity> find(const std::string& key) const;
   void keep(const std::string& key, const std::shared_ptr<const TlsIdentity>& identity);
+  /// One that was made only to see whether it can be: thousands of clusters may come before the secrets that all name.
+  void keep_trial(std::shared_ptr<const TlsIdentity> identity) { trial_ = std::move(identity); }
 
  private:
+  std::shared_ptr<const TlsIdentity> trial_;
   StringMap<std::weak_ptr<const TlsIdentity>> by_key_;
 };
 
@@ -39,6 +43,7 @@ class TlsContext {
     bool secret_missing = false;                // make it again when error's secret has come
     std::string error;                          // what is wrong, naming field or secret; never key material
   };
+  /// What the configuration says by itself is judged while a secret is missing, too.
   static Made make(const TlsParams& params, Role role, const FindSecret& find, TlsIdentities& identities);
 
   Role role() const;

@@ -61,6 +61,8 @@ struct DnsClusters::Watched : std::enable_shared_from_this<Watched> {
     return name == names.end() ? nullptr : &*name;
   }
   std::shared_ptr<const LoadAssignment> endpoints() const;
+  /// Takes over what is known of names that both have: a failure at first is no reason to lose it.
+  void inherit(const Watched& old);
 
   const std::shared_ptr<const Cluster> cluster;
   std::vector<Name> names;
@@ -69,6 +71,12 @@ struct DnsClusters::Watched : std::enable_shared_from_this<Watched> {
   bool changed = true;  // since endpoints were last given away
   bool failed = false;  // some name in this round
 };
+
+void DnsClusters::Watched::inherit(const Watched& old) {
+  if (cluster->dns_family != old.cluster->dns_family) return;  // others were asked for
+  for (Name& name : names)
+    if (const Name* const known = old.find(name.text)) name = *known;
+}
 
 std::shared_ptr<const LoadAssignment> DnsClusters::Watched::endpoints() const {
   auto out = std::make_shared<LoadAssignment>();
@@ -127,6 +135,7 @@ void DnsClusters::watch(const std::vector<std::shared_ptr<const Cluster>>& clust
     auto& slot = next[cluster->name];
     slot = std::make_shared<Watched>(cluster, worker_.timers(),
                                      [this, name = cluster->name] { start_round(*clusters_.find(name)->second); });
+    if (known != clusters_.end()) slot->inherit(*known->second);
     fresh.push_back(slot.get());
   }
   clusters_ = std::move(next);
@@ -188,8 +197,8 @@ void DnsClusters::finish_round(Watched& watched) {
     watched.timer.arm(std::max(refresh, shortest_refresh) + jitter);
   }
   if (!std::exchange(watched.changed, false)) return;
-  const std::string name = cluster.name;
-  on_resolved_(name, watched.endpoints());  // may call watch(), and with it end `watched`
+  const std::shared_ptr<const Cluster> of = watched.cluster;
+  on_resolved_(of, watched.endpoints());  // may call watch(), and with it end `watched`
 }
 
 }  // namespace clew

@@ -15,14 +15,16 @@ namespace clew {
 
 class DnsClusters {
  public:
-  using OnResolved = std::function<void(const std::string& cluster, std::shared_ptr<const LoadAssignment> endpoints)>;
+  using OnResolved = std::function<void(const std::shared_ptr<const Cluster>& cluster,
+                                        std::shared_ptr<const LoadAssignment> endpoints)>;
 
   /// on_resolved: after the first round of each cluster (maybe without endpoints), then when they changed; never from
   /// inside watch().
   DnsClusters(Worker& control, DnsResolver& resolver, OnResolved on_resolved);
   ~DnsClusters();
 
-  /// All the DNS clusters there are now. One that is the same pointer goes on undisturbed.
+  /// All the DNS clusters there are now. One that is the same pointer goes on undisturbed; another definition under a
+  /// known name begins anew, with what is known of the names that both have.
   void watch(const std::vector<std::shared_ptr<const Cluster>>& clusters);
 
  private:

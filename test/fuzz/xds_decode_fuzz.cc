@@ -33,7 +33,7 @@ void require(bool holds, const char* what, const std::string& detail = {}) {
 
 class Interner final : public TlsInterner {
  public:
-  std::shared_ptr<const TlsParams> intern(Side, const std::string&, TlsParams params) override {
+  Decoded<std::shared_ptr<const TlsParams>> intern(Side, const std::string&, TlsParams params) override {
     return std::make_shared<const TlsParams>(std::move(params));
   }
 };

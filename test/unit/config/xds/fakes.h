@@ -17,7 +17,7 @@ namespace clew::test {
 /// Gives equal keys the same pointer, as the real one does.
 class FakeInterner final : public TlsInterner {
  public:
-  std::shared_ptr<const TlsParams> intern(Side side, const std::string& key, TlsParams params) override {
+  Decoded<std::shared_ptr<const TlsParams>> intern(Side side, const std::string& key, TlsParams params) override {
     auto& known = known_[{side, key}];
     if (!known) known = std::make_shared<const TlsParams>(std::move(params));
     return known;

@@ -41,9 +41,10 @@ struct Case {
   FakeResolver resolver;
   std::map<std::string, std::vector<std::string>> now;
   int changes = 0;
-  DnsClusters dns{t.worker, resolver, [this](const std::string& name, std::shared_ptr<const LoadAssignment> endpoints) {
+  DnsClusters dns{t.worker, resolver,
+                  [this](const std::shared_ptr<const Cluster>& of, std::shared_ptr<const LoadAssignment> endpoints) {
                     ++changes;
-                    auto& list = now[name];
+                    auto& list = now[of->name];
                     list.clear();
                     for (const auto& locality : endpoints->localities)
                       for (const auto& endpoint : locality.endpoints) list.push_back(endpoint->address.to_string());
@@ -214,16 +215,43 @@ TEST_CASE("dns: the same cluster goes on, a changed one begins anew, one that le
   REQUIRE(c.resolver.asked.empty());
 }
 
+TEST_CASE("dns: a changed cluster keeps what is known of a name that it still has, until somebody says otherwise") {
+  Case c;
+  c.dns.watch({Case::cluster({"a.test", "b.test"})});
+  c.resolver.answer({"10.0.0.1"});
+  c.resolver.answer({"10.0.0.2"});
+  auto changed = Case::cluster({"a.test", "c.test"});
+  SECTION("the same question") {
+    c.dns.watch({changed});
+    REQUIRE(c.resolver.asked.size() == 2);
+    REQUIRE(c.changes == 1);
+    c.resolver.fail();
+    c.resolver.fail();
+    REQUIRE(c.changes == 2);  // the first round of this one, told all the same
+    REQUIRE(c.now["c"] == Case::List{"10.0.0.1:443"});
+    c.t.advance(6s);
+    c.resolver.answer({});
+    c.resolver.answer({"10.0.0.3"});
+    REQUIRE(c.now["c"] == Case::List{"10.0.0.3:443"});
+  }
+  SECTION("other addresses are asked for") {
+    changed->dns_family = Cluster::DnsFamily::v6_only;
+    c.dns.watch({changed});
+    c.resolver.fail();
+    c.resolver.fail();
+    REQUIRE(c.now["c"].empty());
+  }
+}
+
 TEST_CASE("dns: being told may lead to watching something else") {
   TestWorker t;
   FakeResolver resolver;
   int told = 0;
   std::unique_ptr<DnsClusters> dns;
-  dns =
-      std::make_unique<DnsClusters>(t.worker, resolver, [&](const std::string&, std::shared_ptr<const LoadAssignment>) {
-        ++told;
-        dns->watch({});
-      });
+  dns = std::make_unique<DnsClusters>(t.worker, resolver, [&](const auto&, std::shared_ptr<const LoadAssignment>) {
+    ++told;
+    dns->watch({});
+  });
   dns->watch({Case::cluster({"a.test"})});
   resolver.answer({"10.0.0.1"});
   REQUIRE(told == 1);
