@@ -270,13 +270,15 @@ std::string App::version() const {
 
 // ---- scraping ----
 
-/// Of the certificate that expires first among those this process shows; as Envoy, the most there is without any.
+/// Of the certificate that expires first among those this process shows and trusts; as Envoy, the most there is without
+/// any.
 std::int64_t App::days_until_expiry() const {
   std::int64_t days = UINT32_MAX;
   const std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch()).count();
   for (const auto& [name, record] : config().secrets()) {
     if (!record.active) continue;
-    for (const auto& certificate : parse_certificates(record.active->value->certificate_chain)) {
+    const Secret& secret = *record.active->value;  // one of both
+    for (const auto& certificate : parse_certificates(secret.certificate_chain + secret.trusted_ca)) {
       std::tm end{};
       if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &end) != 1) continue;
       days = std::min(days, std::max<std::int64_t>((timegm(&end) - now) / 86400, 0));
