@@ -9,7 +9,7 @@ from harness.figures import scaled
 from harness.load import Load
 from harness.procs import wait_for
 from harness.resources import (ADS, LISTENER_PORT, ROUTER, TYPES, address, ads_bootstrap, eds_cluster, endpoints, listener, manager, route,
-                               static_cluster)
+                               static_cluster, tcp_proxy)
 
 
 def serve(lab, *apps, **options):
@@ -417,20 +417,22 @@ def test_f9_removed_listener_drains(lab, compare, figure):
     figure("F9 drain", f"in-flight answered; the rest cut {took - seconds:+.1f} s from the drain time of {seconds} s")
 
 
+def tls_context(side, name):
+    """A transport socket whose certificate is the secret of this name."""
+    return {"name": "tls", "typed_config": {"@type": f"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{side}TlsContext",
+            "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": name, "sds_config": ADS}]}}}
+
+
 def test_f11_secret_absent_at_start(lab, compare):
     """A listener waits for its certificate; never is anything served in plain text instead."""
     app = lab.app("app")
     ads, proxy = serve(lab, app)
     ads.hold("secret")
-    tls = {"name": "tls", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-           "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": "own", "sds_config": ADS}]}}}
     secure = listener("secure", 10001, manager("r"))
-    secure["filter_chains"][0]["transport_socket"] = tls
+    secure["filter_chains"][0]["transport_socket"] = tls_context("Downstream", "own")
     ads.settle("listener", lambda: ads.set(secure))
     compare("before its certificate", proxy.get(port=10001))
-    client = {"name": "tls", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-              "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": "own", "sds_config": ADS}]}}}
-    ads.set(static_cluster("secure", app.port, transport_socket=client))
+    ads.set(static_cluster("secure", app.port, transport_socket=tls_context("Upstream", "own")))
     ads.set(route("r", ("/secure", "secure"), ("/nobody", "nobody"), ("/", "app")))
     wait_for("the route", lambda: proxy.get("/nobody") == 503)
     compare("a cluster without its certificate", proxy.get("/secure"))
@@ -490,3 +492,100 @@ def test_f2_streams_that_break(lab, figure):
     assert traffic.ledger.connections == 8
     assert proxy.stat("listener_manager.listener_modified") == 0 and proxy.stat("cluster_manager.cluster_modified") == 0
     figure("F2 broken streams", f"{times} servers: {traffic.ledger}; 0 connections drained")
+
+
+def first_version_refused(lab, kind, names, good, bad, *others):
+    """A start at which the server sends the first version of `bad` alone and wrong, after `good`. Returns the ready proxy."""
+    ads = lab.ads()
+    ads.hold(kind)
+    ads.set(*others)
+    proxy = lab.proxy(ads_bootstrap(ads.path), wait=False)
+    wait_for(f"each {kind} to be asked for", lambda: names <= {n for m in ads.messages for n in m.get("resource_names_subscribe", [])},
+             explain=proxy.explain)
+    for name, resource in good:
+        assert "error_detail" not in ads.settle(kind, lambda: ads.send(kind, (name, resource)))
+    assert not proxy.ready()
+    assert "error_detail" in ads.settle(kind, lambda: ads.send(kind, bad))
+    return ads, proxy.wait_ready()
+
+
+def state(proxy):
+    return {name: proxy.stat(name) for name in ("server.state", "listener_manager.total_listeners_warming",
+                                                "listener_manager.total_listeners_active", "cluster_manager.warming_clusters")}
+
+
+BAD_TABLE = {"@type": TYPES["route"], "name": "bad", "virtual_hosts": [{"name": "a", "domains": ["x"]}, {"name": "b", "domains": ["x"]}]}
+
+
+def test_refused_at_start_route(lab, compare):
+    """A route table of which no version was accepted answers 404; what else there is serves."""
+    app = lab.app("app")
+    ads, proxy = first_version_refused(
+        lab, "route", {"r", "bad"}, [("r", route("r", "app"))], ("bad", BAD_TABLE),
+        eds_cluster("app"), endpoints("app", app.port), listener("l", LISTENER_PORT, manager("r")), listener("m", 10001, manager("bad")))
+    compare("state", state(proxy))
+    compare("the good one", proxy.get())
+    compare("the refused one", proxy.http("/", port=10001))
+    ads.let_go("route")
+    ads.set(route("bad", "app"))
+    wait_for("a good version", lambda: proxy.get(port=10001) == 200)
+
+
+def test_refused_at_start_endpoints(lab, compare):
+    app = lab.app("app")
+    ads, proxy = first_version_refused(
+        lab, "endpoints", {"app", "bad"}, [("app", endpoints("app", app.port))], ("bad", endpoints("bad", 70000)),
+        eds_cluster("app"), eds_cluster("bad"), route("r", ("/bad", "bad"), ("/", "app")), listener("l", LISTENER_PORT, manager("r")))
+    compare("state", state(proxy))
+    compare("the good one", proxy.get())
+    compare("the refused one", proxy.http("/bad", port=LISTENER_PORT))
+    ads.let_go("endpoints")
+    ads.set(endpoints("bad", app.port))
+    wait_for("a good version", lambda: proxy.get("/bad") == 200)
+
+
+def bad_secret(name):
+    return name, {"@type": TYPES["secret"], "name": name, "tls_certificate": {
+        "certificate_chain": {"inline_string": "no certificate"}, "private_key": {"inline_string": "no key"}}}
+
+
+def test_refused_at_start_secret_of_a_listener(lab, compare):
+    """Its connections are closed; nothing is served in plain text instead."""
+    app = lab.app("app")
+    secure = listener("secure", 10001, manager("r"))
+    secure["filter_chains"][0]["transport_socket"] = tls_context("Downstream", "own")
+    _, proxy = first_version_refused(
+        lab, "secret", {"own"}, [], bad_secret("own"), eds_cluster("app"), endpoints("app", app.port), route("r", "app"),
+        listener("l", LISTENER_PORT, manager("r")), secure)
+    compare("state", state(proxy))
+    compare("the good one", proxy.get())
+    compare("plain text to the secure port", proxy.get(port=10001))
+
+
+def test_refused_at_start_secret_of_a_cluster(lab, compare):
+    app = lab.app("app")
+    _, proxy = first_version_refused(
+        lab, "secret", {"own"}, [], bad_secret("own"), eds_cluster("app"), endpoints("app", app.port),
+        static_cluster("secure", app.port, transport_socket=tls_context("Upstream", "own")),
+        route("r", ("/secure", "secure"), ("/", "app")), listener("l", LISTENER_PORT, manager("r")))
+    compare("state", state(proxy))
+    compare("the good one", proxy.get())
+    compare("a cluster without its certificate", proxy.http("/secure", port=LISTENER_PORT))
+    assert not app.saw("/secure")
+
+
+def test_refused_route_is_not_passed_over(lab, compare):
+    """Under way: a port's listener whose route table is refused answers for it; its connections do not fall to where unknown
+    ones go."""
+    app = lab.app("app")
+    lab.sh("iptables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "--dport", "80", "-j", "REDIRECT", "--to-ports", "15001")
+    ads, proxy = serve(lab, app)
+    ads.set(static_cluster("passthrough", app.port))
+    ads.set({**listener("outbound", 15001, tcp_proxy("passthrough")), "use_original_dst": True})
+    wait_for("the listener", lambda: proxy.get(port=80) == 200)
+    ads.hold("route")
+    ads.set({**listener("0.0.0.0_80", 80, manager("bad")), "bind_to_port": False})
+    wait_for("its route table to be asked for", lambda: any("bad" in m.get("resource_names_subscribe", []) for m in ads.messages))
+    compare("before its route table", proxy.get(port=80))
+    assert "error_detail" in ads.settle("route", lambda: ads.send("route", ("bad", BAD_TABLE)))
+    compare("the refused one", proxy.http("/", port=80))

@@ -172,7 +172,7 @@ struct Kit {
     return found ? static_cast<int>(found->hosts.size()) : -1;
   }
   const TlsContext* context(const std::string& name) const {
-    return now().tls_context(*now().clusters.find(name)->cluster->tls);
+    return now().tls_context(*now().clusters.find(name)->cluster->transport_sockets.at(0).tls);
   }
 };
 

@@ -31,7 +31,7 @@ struct Kit {
   std::shared_ptr<const TlsParams> intern(const std::string& key, TlsParams params, Side side = Side::client) {
     auto interned = slots.intern(side, key, std::move(params));
     INFO((interned ? std::string() : interned.error().message));
-    REQUIRE(interned);
+    REQUIRE(interned.has_value());
     return *interned;
   }
   std::string refusal(TlsParams params, Side side = Side::client) {
