@@ -89,7 +89,7 @@ Task<void> AdminServer::serve(int fd) {
   info.start = worker_.clock().now();
   NoObserver observer;
   const HttpService service{worker_, admin_, observer, stats_};
-  co_await serve_http1(service, transport, Buffer(), info, manager_, drain);
+  co_await serve_http(service, transport, Buffer(), info, manager_, drain);
   connections_.erase(&transport);
   freed_.notify();
 }

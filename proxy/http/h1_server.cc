@@ -1,10 +1,11 @@
-// serve_http1: an HTTP/1 connection from a client. One coroutine owns it and serves one request after the other; what a
-// client pipelines waits, unread beyond one piece.
+// serve_http1: an HTTP/1 connection from a client, or one whose first bytes are to say what it is. One coroutine owns
+// it and serves one request after the other; what a client pipelines waits, unread beyond one piece.
 #include "proxy/base/log.h"
 #include "proxy/http/h1_codec.h"
 #include "proxy/http/read_watch.h"
 #include "proxy/http/server_connection.h"
 #include "proxy/net/fair_share.h"
+#include "proxy/net/sniff.h"
 
 #include <algorithm>
 #include <utility>
@@ -42,38 +43,44 @@ class RequestBody final : public Body {
   bool leaving_ = false;  // the end of an upgraded connection was seen
 };
 
-class Http1Server final : public ResponseWriter, public Recycled {
+class Http1Server final : public ResponseWriter, public Recycled, private ServedConnection {
  public:
-  Http1Server(HttpService service, Transport& transport, const ConnectionInfo& connection,
-              const HttpConnectionManager& hcm, DrainSignal& drain);
+  explicit Http1Server(ServedConnection connection)
+      : ServedConnection(std::move(connection)),
+        share_(service.worker.loop()),
+        timer_(service.worker.timers(), [this] { time_over(); }) {}
 
   /// The connection's coroutine. What it holds while it waits for a request is what an idle connection costs.
   static Task<void> run(std::unique_ptr<Http1Server> self, Buffer initial);
 
   Task<Result<void>> inform(const ResponseHead& head) override;
   Task<Result<void>> respond(ResponseHead& head, Body* body) override;
-  void abort(Errc cause) noexcept override { transport_.close(cause); }
+  void abort(Errc cause) noexcept override { transport.close(cause); }
 
  private:
   friend class RequestBody;
   class Serving;
 
+  /// What the connection begins with.
+  enum class Opening : std::uint8_t { unknown, request, preface };
   /// What the timer is armed for.
   enum class Deadline : std::uint8_t { idle, head, watch, linger };
 
-  void begin(Buffer initial);
+  void look_at_opening();
+  static Task<void> hand_over(std::unique_ptr<Http1Server> self);
+  void begin();
   void rest();
   bool starved();
   Task<bool> serve_one();
   Task<Result<void>> read_head();
   Result<std::size_t> fill();
   /// Where nobody interrupts.
-  Task<Result<void>> readable() { return watch_ && watch_->pending() ? watch_->wait() : transport_.readable(); }
+  Task<Result<void>> readable() { return watch_ && watch_->pending() ? watch_->wait() : transport.readable(); }
   Task<Result<void>> send_body(Body& body);
   Task<void> linger();
   Task<void> end();
   void arm(Deadline deadline, Duration after);
-  Duration idle_timeout() const { return hcm_.idle_timeout.value_or(std::chrono::hours(1)); }
+  Duration idle_timeout() const { return hcm.idle_timeout.value_or(std::chrono::hours(1)); }
   void time_over();
   void life_over();
   ReadWatch& watch();
@@ -81,11 +88,6 @@ class Http1Server final : public ResponseWriter, public Recycled {
   void client_gone(Errc cause);
   bool must_close() const;
 
-  HttpService service_;
-  Transport& transport_;
-  const ConnectionInfo& connection_;
-  const HttpConnectionManager& hcm_;
-  DrainSignal& drain_;
   std::unique_ptr<ReadWatch> watch_;  // from the first wait that is not for a request
   Buffer input_, output_;
   Http1BodyEncoder encoder_;
@@ -97,6 +99,7 @@ class Http1Server final : public ResponseWriter, public Recycled {
   FairShare share_;
   Timer timer_;
   Deadline deadline_ = Deadline::idle;
+  Opening opening_ = Opening::unknown;
   std::unique_ptr<Timer> life_;  // max_connection_duration, then drain_timeout; null: not limited
   std::uint64_t requests_ = 0;
   bool idle_ = false, closing_ = false, head_late_ = false, draining_ = false;
@@ -165,19 +168,9 @@ Http1Options server_options(const HttpConnectionManager& hcm) {
   return options;
 }
 
-Http1Server::Http1Server(HttpService service, Transport& transport, const ConnectionInfo& connection,
-                         const HttpConnectionManager& hcm, DrainSignal& drain)
-    : service_(service),
-      transport_(transport),
-      connection_(connection),
-      hcm_(hcm),
-      drain_(drain),
-      share_(service.worker.loop()),
-      timer_(service.worker.timers(), [this] { time_over(); }) {}
-
 Task<void> Http1Server::run(std::unique_ptr<Http1Server> self, Buffer initial) {
   Http1Server& server = *self;
-  server.begin(std::move(initial));
+  server.input_ = std::move(initial);
   for (bool more = true; more;) {
     server.rest();
     while (server.starved()) {
@@ -186,19 +179,33 @@ Task<void> Http1Server::run(std::unique_ptr<Http1Server> self, Buffer initial) {
     }
     server.timer_.cancel();
     server.idle_ = false;
+    if (server.opening_ == Opening::preface) {
+      Task<void> other = hand_over(std::move(self));
+      co_await std::move(other);
+      co_return;
+    }
+    if (server.requests_ == 0) server.begin();
     more = !server.input_.empty();
     if (more) more = co_await server.serve_one();
-    if (more && server.share_.spent(0)) co_await server.service_.worker.loop().yield();
+    if (more && server.share_.spent(0)) co_await server.service.worker.loop().yield();
   }
   co_await server.end();
 }
 
-void Http1Server::begin(Buffer initial) {
-  service_.stats.downstream_cx_http1_total.add();
-  input_ = std::move(initial);
-  if (!hcm_.max_connection_duration || *hcm_.max_connection_duration <= Duration::zero()) return;
-  life_ = std::make_unique<Timer>(service_.worker.timers(), [this] { life_over(); });
-  life_->arm(*hcm_.max_connection_duration);
+/// Without the frame and the object of HTTP/1.
+Task<void> Http1Server::hand_over(std::unique_ptr<Http1Server> self) {
+  Buffer input = std::move(self->input_);
+  ServedConnection connection = std::move(*self);
+  self.reset();
+  return serve_http2(std::move(connection), std::move(input));
+}
+
+/// The first bytes are ours.
+void Http1Server::begin() {
+  service.stats.downstream_cx_http1_total.add();
+  if (!hcm.max_connection_duration || *hcm.max_connection_duration <= Duration::zero()) return;
+  life_ = std::make_unique<Timer>(service.worker.timers(), [this] { life_over(); });
+  life_->arm(*hcm.max_connection_duration);
 }
 
 /// Between requests.
@@ -207,17 +214,29 @@ void Http1Server::rest() {
   arm(Deadline::idle, idle_timeout());
 }
 
-/// Nothing is there to serve; it may still come.
+/// Nothing is there to serve, nor to tell the codec by; it may still come.
 bool Http1Server::starved() {
-  if (!input_.empty()) return false;
-  const Result<std::size_t> got = fill();
-  return !got && got.error().code == Errc::would_block;
+  for (;;) {
+    look_at_opening();
+    if (!input_.empty() && opening_ != Opening::unknown) return false;
+    const Result<std::size_t> got = fill();
+    if (!got) return got.error().code == Errc::would_block;
+  }
+}
+
+void Http1Server::look_at_opening() {
+  if (opening_ != Opening::unknown) return;
+  const std::string_view bytes = input_.pull_up(std::min(input_.size(), h2_preface.size()));
+  if (hcm.codec != HttpConnectionManager::Codec::automatic || !h2_preface.starts_with(bytes))
+    opening_ = Opening::request;
+  else if (bytes.size() == h2_preface.size())
+    opening_ = Opening::preface;
 }
 
 Task<void> Http1Server::end() {
   life_.reset();
   co_await linger();
-  transport_.close(Errc::eof);
+  transport.close(Errc::eof);
   if (watch_) co_await watch_->join();
 }
 
@@ -232,8 +251,8 @@ void Http1Server::arm(Deadline deadline, Duration after) {
 
 void Http1Server::time_over() {
   switch (deadline_) {
-    case Deadline::idle: service_.stats.downstream_cx_idle_timeout.add(); [[fallthrough]];
-    case Deadline::linger: return transport_.close(Errc::idle_timeout);
+    case Deadline::idle: service.stats.downstream_cx_idle_timeout.add(); [[fallthrough]];
+    case Deadline::linger: return transport.close(Errc::idle_timeout);
     case Deadline::head: head_late_ = true; return watch().interrupt();
     case Deadline::watch: return watch().start();
   }
@@ -241,17 +260,17 @@ void Http1Server::time_over() {
 
 void Http1Server::life_over() {
   if (draining_) {
-    if (idle_) transport_.close(Errc::idle_timeout);
+    if (idle_) transport.close(Errc::idle_timeout);
     return;
   }
-  service_.stats.downstream_cx_max_duration_reached.add();
+  service.stats.downstream_cx_max_duration_reached.add();
   draining_ = true;
-  life_->arm(hcm_.drain_timeout);
+  life_->arm(hcm.drain_timeout);
 }
 
 ReadWatch& Http1Server::watch() {
   if (!watch_) {
-    watch_ = std::make_unique<ReadWatch>(service_.worker, transport_);
+    watch_ = std::make_unique<ReadWatch>(service.worker, transport);
     watch_->on_ready = [this] { client_ready(); };
   }
   return *watch_;
@@ -262,7 +281,7 @@ class Http1Server::Serving {
  public:
   Serving(Http1Server& server, Stream& stream) : server_(server) {
     server.stream_ = &stream;
-    server.decoder_ = std::make_unique<Http1Decoder>(Http1Decoder::Kind::request, server_options(server.hcm_));
+    server.decoder_ = std::make_unique<Http1Decoder>(Http1Decoder::Kind::request, server_options(server.hcm));
     server.decoder_->begin(stream.request);
   }
   ~Serving() {
@@ -278,11 +297,11 @@ class Http1Server::Serving {
 
 /// One request, from its first byte to its end. Whether the connection can serve another one.
 Task<bool> Http1Server::serve_one() {
-  Stream stream(service_.worker, connection_, hcm_);
-  stream.http_stats = &service_.stats;
-  stream.info.connection = &connection_;
-  stream.info.start = service_.worker.clock().now();
-  stream.info.start_wall = service_.worker.clock().wall();
+  Stream stream(service.worker, info, hcm);
+  stream.http_stats = &service.stats;
+  stream.info.connection = &info;
+  stream.info.start = service.worker.clock().now();
+  stream.info.start_wall = service.worker.clock().wall();
   stream.info.protocol = to_string(HttpVersion::http11);
   Serving serving(*this, stream);
   const Result<void> head = co_await read_head();
@@ -291,18 +310,18 @@ Task<bool> Http1Server::serve_one() {
     closing_ = true;
     if (head.error().code == Errc::eof) co_return false;  // nothing but line ends came
     if (head.error().code != Errc::downstream_closed && head.error().code != Errc::request_timeout)
-      service_.stats.downstream_cx_protocol_error.add();
-    co_await refuse_stream(stream, head.error().code, decoder_->details(), *this, service_.observer);
+      service.stats.downstream_cx_protocol_error.add();
+    co_await refuse_stream(stream, head.error().code, decoder_->details(), *this, service.observer);
     co_return false;
   }
   stream.info.protocol = to_string(stream.request.version);
-  service_.stats.downstream_rq_http1_total.add();
+  service.stats.downstream_rq_http1_total.add();
   BodyPtr body;
   if (stream.request.end_stream)
     arm(Deadline::watch, watch_delay);
   else
     body = std::make_unique<RequestBody>(*this);
-  Task<Result<void>> running = run_stream(stream, std::move(body), service_.forwarder, *this, service_.observer);
+  Task<Result<void>> running = run_stream(stream, std::move(body), service.forwarder, *this, service.observer);
   const bool said_close = !stream.request.keep_alive;  // not what we make of it
   const Result<void> answered = co_await std::move(running);
   last_ = said_close && decoder_->complete();
@@ -314,8 +333,8 @@ Task<Result<void>> Http1Server::read_head() {
   Result<void> result = decoder_->read_head(input_);
   if (result || result.error().code != Errc::would_block) co_return result;
   // The head's own time answers, the stream's closes.
-  const Duration limit = head_time(hcm_);
-  arm(limit == hcm_.request_headers_timeout ? Deadline::head : Deadline::idle, limit);
+  const Duration limit = head_time(hcm);
+  arm(limit == hcm.request_headers_timeout ? Deadline::head : Deadline::idle, limit);
   while (!result && result.error().code == Errc::would_block) {
     const Result<std::size_t> got = fill();
     if (!got && got.error().code == Errc::would_block) co_await watch().wait();
@@ -327,7 +346,7 @@ Task<Result<void>> Http1Server::read_head() {
 
 /// Reads what there is, one piece. The end of the stream is told to the decoder.
 Result<std::size_t> Http1Server::fill() {
-  const Result<std::size_t> got = transport_.try_read(input_, read_size);
+  const Result<std::size_t> got = transport.try_read(input_, read_size);
   if (!got && got.error().code != Errc::would_block) {
     if (decoder_) decoder_->end_of_input();
     closing_ = true;
@@ -351,23 +370,23 @@ void Http1Server::client_gone(Errc cause) {
 }
 
 bool Http1Server::must_close() const {
-  const bool enough = hcm_.max_requests_per_connection != 0 && requests_ >= hcm_.max_requests_per_connection;
-  return closing_ || enough || draining_ || drain_.draining() || !stream_->request.keep_alive || !decoder_->complete();
+  const bool enough = hcm.max_requests_per_connection != 0 && requests_ >= hcm.max_requests_per_connection;
+  return closing_ || enough || draining_ || drain.draining() || !stream_->request.keep_alive || !decoder_->complete();
 }
 
 Task<Result<void>> Http1Server::inform(const ResponseHead& head) {
   if (stream_->request.version == HttpVersion::http10) co_return Result<void>();  // RFC 9110 15.2
-  const ResponseEncoding encoding{stream_->request, true, false, hcm_.preserve_header_case};
+  const ResponseEncoding encoding{stream_->request, true, false, hcm.preserve_header_case};
   encode_response_head(output_, head, encoding);
-  co_return co_await write_all(transport_, output_);
+  co_return co_await write_all(transport, output_);
 }
 
 Task<Result<void>> Http1Server::respond(ResponseHead& head, Body* body) {
   if (!head.upgraded && must_close()) {
-    if (drain_.draining() && !closing_) service_.stats.downstream_cx_drain_close.add();
+    if (drain.draining() && !closing_) service.stats.downstream_cx_drain_close.add();
     closing_ = true;
   }
-  const ResponseEncoding encoding{stream_->request, body == nullptr, closing_, hcm_.preserve_header_case};
+  const ResponseEncoding encoding{stream_->request, body == nullptr, closing_, hcm.preserve_header_case};
   encoder_ = encode_response_head(output_, head, encoding);
   const auto framing = encoder_.framing();
   if (framing == Http1Decoder::Framing::raw || framing == Http1Decoder::Framing::until_close) closing_ = true;
@@ -378,13 +397,13 @@ Task<Result<void>> Http1Server::respond(ResponseHead& head, Body* body) {
     response_body_ = nullptr;
   } else {
     if (body) body->cancel(Errc::canceled);  // HEAD, 204, 304: nothing follows, whatever there is
-    sent = co_await write_all(transport_, output_);
+    sent = co_await write_all(transport, output_);
   }
   if (!sent) {
     closing_ = true;
     if (body) body->cancel(sent.error().code);
     // Only a reset tells a client that a body which the connection's end would end is not whole.
-    transport_.close(sent.error().code, framing == Http1Decoder::Framing::until_close);
+    transport.close(sent.error().code, framing == Http1Decoder::Framing::until_close);
   }
   co_return sent;
 }
@@ -398,15 +417,15 @@ Task<Result<void>> Http1Server::send_body(Body& body) {
       if (output_.size() < write_size) continue;
     } else if (got.error().code == Errc::eof) {
       if (!encoder_.finish(output_)) co_return Error{Errc::upstream_protocol_error};
-      co_return co_await write_all(transport_, output_);
+      co_return co_await write_all(transport, output_);
     } else if (got.error().code != Errc::would_block) {
-      const Result<void> flushed = co_await write_all(transport_, output_);  // what was whole is delivered
+      const Result<void> flushed = co_await write_all(transport, output_);  // what was whole is delivered
       co_return flushed ? Result<void>(got.error()) : flushed;
     }
-    const Result<void> written = co_await write_all(transport_, output_);
+    const Result<void> written = co_await write_all(transport, output_);
     if (!written) co_return written;
     if (got) {
-      if (share_.spent(write_size)) co_await service_.worker.loop().yield();
+      if (share_.spent(write_size)) co_await service.worker.loop().yield();
       continue;
     }
     const Result<void> ready = co_await body.readable();
@@ -417,13 +436,13 @@ Task<Result<void>> Http1Server::send_body(Body& body) {
 /// Our last words are said; bytes that the client still sends are read and forgotten for a while. One that said close
 /// sends none (RFC 9112 9.6).
 Task<void> Http1Server::linger() {
-  if (!transport_.shutdown_write()) co_return;
+  if (!transport.shutdown_write()) co_return;
   arm(Deadline::linger, linger_timeout);
   for (;;) {
     input_.clear();
-    const Result<std::size_t> got = transport_.try_read(input_, read_size);
+    const Result<std::size_t> got = transport.try_read(input_, read_size);
     if (got) {
-      if (share_.spent(*got)) co_await service_.worker.loop().yield();
+      if (share_.spent(*got)) co_await service.worker.loop().yield();
       continue;
     }
     if (got.error().code != Errc::would_block || last_) break;
@@ -435,10 +454,8 @@ Task<void> Http1Server::linger() {
 
 }  // namespace
 
-Task<void> serve_http1(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
-                       const HttpConnectionManager& hcm, DrainSignal& drain) {
-  return Http1Server::run(std::make_unique<Http1Server>(service, transport, connection, hcm, drain),
-                          std::move(initial));
+Task<void> serve_http1(ServedConnection connection, Buffer initial) {
+  return Http1Server::run(std::make_unique<Http1Server>(std::move(connection)), std::move(initial));
 }
 
 }  // namespace clew

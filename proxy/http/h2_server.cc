@@ -65,12 +65,12 @@ class ServerStream final : public H2Stream, public ResponseWriter {
   bool extended_connect_ = false;
 };
 
-class H2Server final : public H2Session::Owner {
+class H2Server final : public H2Session::Owner, public ServedConnection, public Recycled {
  public:
-  H2Server(HttpService service, Transport& transport, const ConnectionInfo& connection,
-           const HttpConnectionManager& hcm, DrainSignal& drain);
+  explicit H2Server(ServedConnection connection);
 
-  Task<void> run(Buffer initial);
+  /// The connection's coroutine.
+  static Task<void> run(std::unique_ptr<H2Server> self, Buffer initial);
 
   H2Stream* on_stream() override;
   void on_ping_ack() override {
@@ -84,12 +84,12 @@ class H2Server final : public H2Session::Owner {
   /// Complete, or given up.
   void head_over(ServerStream& stream);
 
-  HttpService service;
-  const HttpConnectionManager& hcm;
   H2Session session;
   H2Io io;
 
  private:
+  void begin();
+  void over(Errc why);
   void after_feed();
   Task<void> serve(ServerStream& stream);
   Task<void> bury(Streams stream);
@@ -99,9 +99,6 @@ class H2Server final : public H2Session::Owner {
   bool busy() const { return serving_ > 0 || head_of_ || !ready_.empty(); }
   void rest();
 
-  Transport& transport_;
-  const ConnectionInfo& connection_;
-  DrainSignal& drain_;
   TaskGroup requests_, writer_;
   Streams streams_, dead_;
   std::vector<ServerStream*> ready_, refused_;
@@ -288,58 +285,62 @@ H2Options server_options(const HttpConnectionManager& hcm) {
   return options;
 }
 
-H2Server::H2Server(HttpService s, Transport& transport, const ConnectionInfo& connection,
-                   const HttpConnectionManager& manager, DrainSignal& drain)
-    : service(s),
-      hcm(manager),
-      session(*this, server_options(manager)),
-      io(s.worker, transport, session),
-      transport_(transport),
-      connection_(connection),
-      drain_(drain),
-      requests_(s.worker.loop()),
-      writer_(s.worker.loop()),
-      idle_timer_(s.worker.timers(),
+H2Server::H2Server(ServedConnection connection)
+    : ServedConnection(std::move(connection)),
+      session(*this, server_options(hcm)),
+      io(service.worker, transport, session),
+      requests_(service.worker.loop()),
+      writer_(service.worker.loop()),
+      idle_timer_(service.worker.timers(),
                   [this] {
                     service.stats.downstream_cx_idle_timeout.add();
                     last_goaway();
                   }),
-      life_timer_(s.worker.timers(),
+      life_timer_(service.worker.timers(),
                   [this] {
                     service.stats.downstream_cx_max_duration_reached.add();
                     start_drain();
                   }),
-      drain_timer_(s.worker.timers(), [this] { last_goaway(); }),
-      head_timer_(s.worker.timers(), [this] { transport_.close(Errc::request_timeout); }) {}
+      drain_timer_(service.worker.timers(), [this] { last_goaway(); }),
+      head_timer_(service.worker.timers(), [this] { transport.close(Errc::request_timeout); }) {}
 
-Task<void> H2Server::run(Buffer initial) {
+Task<void> H2Server::run(std::unique_ptr<H2Server> self, Buffer initial) {
+  H2Server& server = *self;
+  server.begin();
+  const Errc why = co_await server.io.read(std::move(initial), [&server] { server.after_feed(); });
+  server.over(why);
+  co_await server.requests_.join();
+  server.io.finish();
+  co_await server.io.linger();
+  server.transport.close(Errc::eof);
+  co_await server.writer_.join();
+}
+
+void H2Server::begin() {
   service.stats.downstream_cx_http2_total.add();
   if (hcm.max_connection_duration && *hcm.max_connection_duration > Duration::zero())
     life_timer_.arm(*hcm.max_connection_duration);
-  drain_.set_hook([this] { start_drain(); });
-  if (drain_.draining()) start_drain();
+  drain.set_hook([this] { start_drain(); });
+  if (drain.draining()) start_drain();
   rest();
   writer_.spawn(io.write());
-  const Errc why = co_await io.read(std::move(initial), [this] { after_feed(); });
+}
+
+void H2Server::over(Errc why) {
   if (why == Errc::http_bad_message || why == Errc::http_flood || session.failed() == Errc::http_bad_message)
     service.stats.downstream_cx_protocol_error.add();
-  CLEW_LOG(http2, debug, "connection {}: {} after {} requests", connection_.id, to_string(why), requests_seen_);
+  CLEW_LOG(http2, debug, "connection {}: {} after {} requests", info.id, to_string(why), requests_seen_);
 
-  drain_.set_hook(nullptr);
+  drain.set_hook(nullptr);
   for (Timer* timer : {&idle_timer_, &life_timer_, &drain_timer_, &head_timer_}) timer->cancel();
   session.abort(Errc::downstream_closed);
   bury_dead();
-  co_await requests_.join();
-  io.finish();
-  co_await io.linger();
-  transport_.close(Errc::eof);
-  co_await writer_.join();
 }
 
 H2Stream* H2Server::on_stream() {
   idle_timer_.cancel();
   head_timer_.cancel();
-  ServerStream& stream = streams_.emplace_back(*this, connection_);
+  ServerStream& stream = streams_.emplace_back(*this, info);
   stream.self = std::prev(streams_.end());
   head_of_ = &stream;
   return &stream;
@@ -442,10 +443,8 @@ void H2Server::last_goaway() {
 
 }  // namespace
 
-Task<void> serve_http2(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
-                       const HttpConnectionManager& hcm, DrainSignal& drain) {
-  const auto server = std::make_unique<H2Server>(service, transport, connection, hcm, drain);
-  co_await server->run(std::move(initial));
+Task<void> serve_http2(ServedConnection connection, Buffer initial) {
+  return H2Server::run(std::make_unique<H2Server>(std::move(connection)), std::move(initial));
 }
 
 }  // namespace clew

@@ -45,9 +45,27 @@ Duration head_time(const HttpConnectionManager& hcm);
 /// (PRI preface), decide. initial: bytes that were read from the transport already. Closes the transport.
 Task<void> serve_http(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
                       const HttpConnectionManager& hcm, DrainSignal& drain);
-Task<void> serve_http1(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
-                       const HttpConnectionManager& hcm, DrainSignal& drain);
-Task<void> serve_http2(HttpService service, Transport& transport, Buffer initial, const ConnectionInfo& connection,
-                       const HttpConnectionManager& hcm, DrainSignal& drain);
+
+// for the codecs
+
+/// A connection and what it is served with; counted while it lives.
+struct ServedConnection {
+  ServedConnection(HttpService with, Transport& bytes, const ConnectionInfo& about,
+                   const HttpConnectionManager& manager, DrainSignal& signal);
+  ServedConnection(ServedConnection&& other) noexcept;
+  ~ServedConnection();
+
+  HttpService service;
+  Transport& transport;
+  const ConnectionInfo& info;
+  const HttpConnectionManager& hcm;
+  DrainSignal& drain;
+
+ private:
+  bool counted_ = true;
+};
+/// Hands over to serve_http2 where the codec is automatic and the preface comes.
+Task<void> serve_http1(ServedConnection connection, Buffer initial);
+Task<void> serve_http2(ServedConnection connection, Buffer initial);
 
 }  // namespace clew

@@ -40,7 +40,7 @@ void ListenerSet::take(const ActivePtr& active, int fd, const Address& peer) {
   active->stats.downstream_pre_cx_active.add();
   ++open_;
   auto socket = std::make_unique<AcceptedSocket>(worker_, fd, connection->socket);
-  spawn(worker_.loop(), run_connection(connection, std::move(socket)));
+  run_connection(worker_.loop(), *this, connection, std::move(socket));
 }
 
 /// To the listener that its destination names. The end of the one that accepted it concerns it no more.
@@ -61,21 +61,22 @@ void ListenerSet::forget_if_empty(const Active& active) {
   std::erase_if(retired_, [&active](const ActivePtr& retired) { return retired.get() == &active; });
 }
 
-/// Two frames and the handler's are all that an idle connection keeps: what prepares it is gone by then.
-Task<void> ListenerSet::run_connection(Connections::iterator connection, std::unique_ptr<Transport> transport) {
+/// This frame and the handler's are all that an idle connection keeps: what prepares it is gone by then.
+Detached ListenerSet::run_connection(Loop&, ListenerSet& set, Connections::iterator connection,
+                                     std::unique_ptr<Transport> transport) {
   try {
     Buffer initial;
-    const bool ready = co_await prepare(connection, transport, initial);
+    const bool ready = co_await set.prepare(connection, transport, initial);
     if (ready) {
-      Task<void> serving = options_.handler.serve(*transport, connection->info, connection->record, std::move(initial),
-                                                  connection->drain);
+      Task<void> serving = set.options_.handler.serve(*transport, connection->info, connection->record,
+                                                      std::move(initial), connection->drain);
       co_await std::move(serving);
     }
   } catch (const std::exception& e) {
     CLEW_LOG(connection, critical, "exception left connection {}: {}", connection->info.id, e.what());
   }
   transport.reset();
-  finish(connection);
+  set.finish(connection);
 }
 
 void ListenerSet::finish(Connections::iterator connection) {

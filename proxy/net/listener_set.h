@@ -110,7 +110,8 @@ class ListenerSet final : public StatSource {
   enum class Accepted { all, batch, starved };
   Accepted accept_some(const ActivePtr& active, AcceptSocket& socket);
   void take(const ActivePtr& active, int fd, const Address& peer);
-  Task<void> run_connection(Connections::iterator connection, std::unique_ptr<Transport> transport);
+  static Detached run_connection(Loop& loop, ListenerSet& set, Connections::iterator connection,
+                                 std::unique_ptr<Transport> transport);
   Task<bool> prepare(Connections::iterator connection, std::unique_ptr<Transport>& transport, Buffer& initial);
   bool choose_chain(Connection& connection);
   void finish(Connections::iterator connection);

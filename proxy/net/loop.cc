@@ -34,31 +34,7 @@ void log_exception(const std::exception_ptr& exception) {
   }
 }
 
-/// The outermost coroutine. Its frame goes with its end, or with its loop.
-struct Root {
-  struct promise_type : detail::Frame, Loop::RootLink {
-    template <class... Arguments>
-    explicit promise_type(Loop& of, Arguments&...) {
-      loop = &of;
-      next = &of.roots_;
-      previous = of.roots_.previous;
-      previous->next = next->previous = this;
-    }
-    ~promise_type() {
-      previous->next = next;
-      next->previous = previous;
-    }
-    Root get_return_object() const noexcept { return {}; }
-    std::suspend_never initial_suspend() const noexcept { return {}; }
-    std::suspend_never final_suspend() const noexcept { return {}; }
-    void return_void() const noexcept {}
-    void unhandled_exception() const noexcept { log_exception(std::current_exception()); }
-  };
-
-  static Root drive(Loop&, Task<void> task) { co_await std::move(task); }
-};
-
-void spawn(Loop& loop, Task<void> task) { Root::drive(loop, std::move(task)); }
+Detached spawn(Loop&, Task<void> task) { co_await std::move(task); }
 
 Loop::Loop(TimerWheel& timers)
     : timers_(timers),
@@ -70,8 +46,8 @@ Loop::Loop(TimerWheel& timers)
 Loop::~Loop() {
   ending_ = true;
   while (roots_.next != &roots_) {
-    auto& root = static_cast<Root::promise_type&>(*roots_.next);
-    std::coroutine_handle<Root::promise_type>::from_promise(root).destroy();
+    auto& root = static_cast<Detached::promise_type&>(*roots_.next);
+    std::coroutine_handle<Detached::promise_type>::from_promise(root).destroy();
   }
   ready_.clear();
   yielded_.clear();

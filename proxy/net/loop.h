@@ -74,7 +74,7 @@ class Loop {
   bool ending() const { return ending_; }
 
  private:
-  friend struct Root;
+  friend struct Detached;
   struct Call : Recycled {
     virtual ~Call() = default;
     virtual void run() = 0;
@@ -129,11 +129,34 @@ class Loop {
   bool ending_ = false;
 };
 
-/// Starts a coroutine that nobody waits for, and runs it until its first suspension. An exception that leaves it is
-/// logged: a bug to report. Prefer a TaskGroup (net/task_group.h): what the task refers to must live until it ends.
-void spawn(Loop& loop, Task<void> task);
-
 /// What left a coroutine that should have dealt with it; null: nothing did.
 void log_exception(const std::exception_ptr& exception);
+
+/// The type of a coroutine that nobody waits for: a call runs it until its first suspension, its frame goes with its
+/// end, or with its loop, which is its first parameter (of a function, or a static one). An exception that leaves it is
+/// logged: a bug to report. Prefer a TaskGroup (net/task_group.h): what it refers to must live until it ends.
+struct Detached {
+  struct promise_type : detail::Frame, Loop::RootLink {
+    template <class... Arguments>
+    explicit promise_type(Loop& of, Arguments&...) {
+      loop = &of;
+      next = &of.roots_;
+      previous = of.roots_.previous;
+      previous->next = next->previous = this;
+    }
+    ~promise_type() {
+      previous->next = next;
+      next->previous = previous;
+    }
+    Detached get_return_object() const noexcept { return {}; }
+    std::suspend_never initial_suspend() const noexcept { return {}; }
+    std::suspend_never final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const noexcept { log_exception(std::current_exception()); }
+  };
+};
+
+/// A task that nobody waits for: the same.
+Detached spawn(Loop& loop, Task<void> task);
 
 }  // namespace clew

@@ -9,12 +9,12 @@ TaskGroup::~TaskGroup() { assert(children_.empty()); }
 
 void TaskGroup::spawn(Task<void> child, Cancel cancel) {
   const auto at = children_.insert(children_.end(), Child{std::move(cancel)});
-  clew::spawn(loop_, run(at, std::move(child)));
+  run(loop_, *this, at, std::move(child));
   // It is listed for a turn after its end.
   if (cause_ != Errc::ok && at->cancel) std::exchange(at->cancel, nullptr)(cause_);
 }
 
-Task<void> TaskGroup::run(Children::iterator child, Task<void> task) {
+Detached TaskGroup::run(Loop& loop, TaskGroup& group, Children::iterator child, Task<void> task) {
   bool failed = false;
   try {
     co_await std::move(task);
@@ -23,10 +23,10 @@ Task<void> TaskGroup::run(Children::iterator child, Task<void> task) {
     failed = true;
   }
   child->cancel = nullptr;  // what it refers to is gone
-  co_await loop_.after_ready();
-  children_.erase(child);
-  if (failed) cancel(Errc::internal);
-  if (children_.empty()) empty_.notify();
+  co_await loop.after_ready();
+  group.children_.erase(child);
+  if (failed) group.cancel(Errc::internal);
+  if (group.children_.empty()) group.empty_.notify();
 }
 
 void TaskGroup::cancel(Errc cause) {

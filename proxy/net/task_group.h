@@ -40,7 +40,7 @@ class TaskGroup {
     Cancel cancel;
   };
   using Children = std::list<Child, RecyclingAllocator<Child>>;
-  Task<void> run(Children::iterator child, Task<void> task);
+  static Detached run(Loop& loop, TaskGroup& group, Children::iterator child, Task<void> task);
 
   Loop& loop_;
   Children children_;

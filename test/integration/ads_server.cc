@@ -129,7 +129,7 @@ Task<void> AdsServer::serve(std::unique_ptr<Transport> transport) {
   ConnectionInfo info;
   DrainSignal drain;
   HttpService service{worker_, *this, observer, stats_};
-  co_await serve_http2(service, *transport, Buffer(), info, manager_, drain);
+  co_await serve_http(service, *transport, Buffer(), info, manager_, drain);
   std::erase(connections_, transport.get());
 }
 

@@ -380,4 +380,40 @@ TEST_CASE("serve_http tells HTTP/2 by its preface") {
   kit.client->send("\r\n");
   kit.test.poll();
   CHECK(kit.stats.downstream_cx_http2_total.value() == 1);
+  CHECK(kit.stats.downstream_cx_http1_total.value() == 0);
+  CHECK(kit.stats.downstream_cx_active.value() == 1);
+  kit.client->close(Errc::eof);
+  kit.test.poll();
+  kit.test.advance(std::chrono::seconds(10));
+  REQUIRE(kit.done());
+  CHECK(kit.stats.downstream_cx_total.value() == 1);
+  CHECK(kit.stats.downstream_cx_destroy.value() == 1);
+  CHECK(kit.stats.downstream_cx_active.value() == 0);
+}
+
+TEST_CASE("serve_http: what only begins like the preface is HTTP/1, and so is all where the codec is not automatic") {
+  ServerKit torn;
+  CHECK(torn.talk("PRI * HTTP/2.0\r\n\r\nS").empty());
+  CHECK(torn.talk("X").starts_with("HTTP/1.1 400 "));
+  CHECK(torn.stats.downstream_cx_http1_total.value() == 1);
+  CHECK(torn.stats.downstream_cx_http2_total.value() == 0);
+
+  ServerKit ended;
+  CHECK(ended.talk("PRI * HTTP/").empty());
+  ended.client->close(Errc::eof);
+  ended.test.poll();
+  CHECK(ended.stats.downstream_cx_http1_total.value() == 1);
+  CHECK(ended.stats.downstream_cx_active.value() == 0);
+
+  ServerKit fixed;
+  fixed.hcm.codec = HttpConnectionManager::Codec::http1;
+  CHECK(fixed.talk("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").starts_with("HTTP/1.1 400 "));
+  CHECK(fixed.stats.downstream_cx_http2_total.value() == 0);
+
+  ServerKit silent;
+  silent.hcm.idle_timeout = std::chrono::seconds(3);
+  CHECK(silent.talk("PRI ").empty());
+  silent.test.advance(std::chrono::seconds(4));
+  CHECK(silent.stats.downstream_cx_idle_timeout.value() == 1);
+  CHECK(silent.stats.downstream_cx_active.value() == 0);
 }

@@ -108,6 +108,7 @@ std::shared_ptr<const RouteTable> any_route() {
 
 struct Fixture {
   explicit Fixture(const H2Options& peer = client_options(), std::size_t capacity = 1024 * 1024) {
+    hcm.codec = HttpConnectionManager::Codec::http2;
     hcm.inline_routes = any_route();
     hcm.upgrades = {"websocket"};
     hcm.stream_idle_timeout = Duration::zero();
@@ -118,7 +119,7 @@ struct Fixture {
   }
   void start() {
     served.emplace(t.start(
-        serve_http2(HttpService{t.worker, forwarder, observer, stats}, *transport, Buffer(), connection, hcm, drain)));
+        serve_http(HttpService{t.worker, forwarder, observer, stats}, *transport, Buffer(), connection, hcm, drain)));
     hand->settle();
   }
   ~Fixture() {
