@@ -98,6 +98,11 @@ class H2Server final : public H2Session::Owner, public ServedConnection, public 
   void last_goaway();
   bool busy() const { return serving_ > 0 || head_of_ || !ready_.empty(); }
   void rest();
+  void idle_for_long();
+  Duration idle_timeout() const { return hcm.idle_timeout.value_or(std::chrono::hours(1)); }
+
+  /// Without a stream for so long, none is expected soon.
+  static constexpr Duration rest_after = std::chrono::seconds(1);
 
   TaskGroup requests_, writer_;
   Streams streams_, dead_;
@@ -105,6 +110,7 @@ class H2Server final : public H2Session::Owner, public ServedConnection, public 
   ServerStream* head_of_ = nullptr;  // whose head is coming: one at a time, RFC 9113 4.3
   std::size_t serving_ = 0;          // requests that run_stream has
   Timer idle_timer_, life_timer_, drain_timer_, head_timer_;
+  TimePoint idle_since_{};  // while idle_timer_ is armed
   std::uint64_t requests_seen_ = 0;
   bool draining_ = false, goaway_sent_ = false;
 };
@@ -291,11 +297,7 @@ H2Server::H2Server(ServedConnection connection)
       io(service.worker, transport, session),
       requests_(service.worker.loop()),
       writer_(service.worker.loop()),
-      idle_timer_(service.worker.timers(),
-                  [this] {
-                    service.stats.downstream_cx_idle_timeout.add();
-                    last_goaway();
-                  }),
+      idle_timer_(service.worker.timers(), [this] { idle_for_long(); }),
       life_timer_(service.worker.timers(),
                   [this] {
                     service.stats.downstream_cx_max_duration_reached.add();
@@ -419,8 +421,21 @@ Task<void> H2Server::serve(ServerStream& stream) {
 /// No request is under way.
 void H2Server::rest() {
   if (goaway_sent_ || session.failed() != Errc::ok) return io.finish();
-  const Duration timeout = hcm.idle_timeout.value_or(std::chrono::hours(1));
-  if (timeout > Duration::zero() && !idle_timer_.armed()) idle_timer_.arm(timeout);
+  if (idle_timer_.armed()) return;
+  idle_since_ = service.worker.clock().now();
+  const Duration timeout = idle_timeout();
+  idle_timer_.arm(timeout > Duration::zero() ? std::min(timeout, rest_after) : rest_after);
+}
+
+void H2Server::idle_for_long() {
+  const Duration timeout = idle_timeout(), left = timeout - (service.worker.clock().now() - idle_since_);
+  if (timeout <= Duration::zero()) return session.rest();
+  if (left > Duration::zero()) {
+    session.rest();
+    return idle_timer_.arm(left);
+  }
+  service.stats.downstream_cx_idle_timeout.add();
+  last_goaway();
 }
 
 /// A first GOAWAY asks to open no more; the one that names the last stream follows when the peer has seen it.

@@ -2,7 +2,6 @@
 
 #include "proxy/base/log.h"
 #include "proxy/base/recycled.h"
-#include "proxy/http/h2_memory.h"
 
 #include <algorithm>
 #include <array>
@@ -306,8 +305,10 @@ struct H2Session::Callbacks {
 
 H2Session::H2Session(Owner& owner, const H2Options& options) : owner_(owner), options_(options) {
   const auto make = options.server ? nghttp2_session_server_new3 : nghttp2_session_client_new3;
-  const int made = make(&session_, Callbacks::shared(), this, Callbacks::options(), recycled_nghttp2_memory());
-  if (made != 0) throw std::bad_alloc();
+  nghttp2_mem hooks = memory_.hooks();
+  if (make(&session_, Callbacks::shared(), this, Callbacks::options(), &hooks) != 0) throw std::bad_alloc();
+  memory_.made();
+  if (!options.server) pending();  // the preface, out of the memory that others use too
   std::array<nghttp2_settings_entry, 5> entries;
   std::size_t n = 0;
   entries[n++] = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.stream_window};
@@ -321,6 +322,10 @@ H2Session::H2Session(Owner& owner, const H2Options& options) : owner_(owner), op
   nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, entries.data(), n);
   nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0,
                                         static_cast<std::int32_t>(options.connection_window));
+}
+
+void H2Session::rest() {
+  if (streams_.empty() && pending_.empty()) memory_.rest();
 }
 
 H2Session::~H2Session() {

@@ -8,6 +8,7 @@
 #include "proxy/base/result.h"
 #include "proxy/http/h2_accounting.h"
 #include "proxy/http/h2_closed_streams.h"
+#include "proxy/http/h2_memory.h"
 #include "proxy/http/message.h"
 
 #include <nghttp2/nghttp2.h>
@@ -159,6 +160,9 @@ class H2Session {
   /// The transport is gone: every stream ends with `cause`.
   void abort(Errc cause);
 
+  /// Gives back what only streams need, while there is none: worth it where none is expected soon.
+  void rest();
+
   std::size_t active() const { return streams_.size(); }
   /// Of the peer's SETTINGS (100 before they came).
   std::uint32_t peer_max_concurrent_streams() const;
@@ -188,6 +192,7 @@ class H2Session {
 
   Owner& owner_;
   const H2Options options_;
+  H2Memory memory_;
   nghttp2_session* session_ = nullptr;
   std::vector<H2Stream*> streams_;
   Buffer pending_;

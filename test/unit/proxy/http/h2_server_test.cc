@@ -373,6 +373,21 @@ TEST_CASE("h2 server: an idle connection is closed, a busy one is not", "[h2]") 
   CHECK(f.stats.downstream_cx_idle_timeout.value() == 1);
 }
 
+TEST_CASE("h2 server: a connection that has rested goes on", "[h2]") {
+  Fixture f;
+  f.hcm.idle_timeout = Duration::zero();
+  f.start();
+  for (std::size_t i = 0; i < 3; ++i) {
+    NotedStream& stream = f.get();
+    f.t.advance(std::chrono::seconds(5));  // not while a stream is there
+    f.answer(i, "x");
+    CHECK(stream.in.to_string() == "x");
+    f.t.advance(std::chrono::hours(5));
+  }
+  CHECK_FALSE(f.transport->write_ended());
+  CHECK(f.stats.downstream_cx_idle_timeout.value() == 0);
+}
+
 TEST_CASE("h2 server: a life has an end", "[h2]") {
   Fixture f;
   f.hcm.max_connection_duration = std::chrono::seconds(10);

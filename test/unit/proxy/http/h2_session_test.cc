@@ -23,6 +23,39 @@ struct Pair {
   Side server, client;
 };
 
+TEST_CASE("h2 session: sessions of a thread do not mix what they send, wherever they stop", "[h2]") {
+  struct One {
+    explicit One(char c) : letter(c) {}
+    const char letter;
+    Side client{client_options()}, server{server_options()};
+  } ones[] = {One('a'), One('b')};       // with the prefaces of both before either is sent
+  const std::string large(40'000, 'v');  // three frames of a head
+  for (One& one : ones) {
+    Request request("POST");
+    request.head.headers.add("x-large", large + one.letter);
+    NotedStream& up = one.client.open();
+    REQUIRE(one.client.session.send_head(up, request.head, false).has_value());
+    up.out.append(std::string(200'000, one.letter));
+    up.out_last = true;
+  }
+  // Each fills its buffer and stops; then the other goes on.
+  for (bool more = true; more;) {
+    more = false;
+    for (One& one : ones) {
+      Buffer& pending = one.client.session.pending();
+      more = more || !pending.empty();
+      CHECK(one.server.feed(pending.to_string()) == Errc::ok);
+      pending.clear();
+      CHECK(one.client.feed(one.server.send()) == Errc::ok);
+    }
+  }
+  for (One& one : ones) {
+    REQUIRE(one.server.streams.size() == 1);
+    CHECK(one.server.streams[0]->header("x-large") == large + one.letter);
+    CHECK(one.server.streams[0]->in.to_string() == std::string(200'000, one.letter));
+  }
+}
+
 TEST_CASE("h2 session: request and response with bodies and trailers", "[h2]") {
   Pair p;
   Request request("POST", "/up?x=1");
