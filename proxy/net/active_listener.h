@@ -62,7 +62,7 @@ struct ListenerSet::Connection {
   AcceptedSocket* socket = nullptr;  // null once its owner has dropped it
   ConnectionInfo info;
   ConnectionRecord record{info};
-  std::unique_ptr<TlsInfo> tls;  // outlives the transport, for logs
+  std::shared_ptr<const TlsInfo> tls;  // outlives the transport, for logs
   DrainSignal drain;
   std::unique_ptr<Timer> deadline;
   std::vector<std::unique_ptr<NetworkFilter>> filters;

@@ -127,7 +127,15 @@ std::vector<SubjectAltName> subject_alt_names(X509* certificate) {
   return out;
 }
 
-std::shared_ptr<const CertificateInfo> describe_certificate(X509* certificate, const STACK_OF(X509) * chain) {
+X509Ptr parse_der(std::string_view der) {
+  const auto* at = reinterpret_cast<const unsigned char*>(der.data());
+  const auto* const end = at + der.size();
+  X509Ptr certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+  ERR_clear_error();
+  return at == end ? std::move(certificate) : nullptr;
+}
+
+std::shared_ptr<const CertificateInfo> describe_certificate(X509* certificate, std::span<const X509Ptr> chain) {
   auto info = std::make_shared<CertificateInfo>();
   for (SubjectAltName& name : subject_alt_names(certificate)) {
     if (name.type == SanMatcher::Type::uri)
@@ -142,19 +150,13 @@ std::shared_ptr<const CertificateInfo> describe_certificate(X509* certificate, c
   info->valid_from = time_text(X509_get0_notBefore(certificate));
   info->valid_until = time_text(X509_get0_notAfter(certificate));
   info->pem_urlencoded = percent_encode(pem_text(certificate));
-  if (chain) {
-    const auto count = sk_X509_num(chain);
-    for (auto i = count - count; i < count; ++i)
-      info->chain_urlencoded += percent_encode(pem_text(sk_X509_value(chain, i)));
-  }
+  for (const X509Ptr& one : chain) info->chain_urlencoded += percent_encode(pem_text(one.get()));
   return info;
 }
 
-std::shared_ptr<const CertificateInfo> describe_peer(const STACK_OF(X509) * chain) {
-  if (!chain || sk_X509_num(chain) == 0) return nullptr;
+std::shared_ptr<const CertificateInfo> describe_peer(std::span<const std::string> chain) {
   std::string key;
-  const auto count = sk_X509_num(chain);
-  for (auto i = count - count; i < count; ++i) key += certificate_sha256(sk_X509_value(chain, i));
+  for (const std::string& der : chain) key += sha256(der);
 
   thread_local std::unordered_map<std::string, std::weak_ptr<const CertificateInfo>> known;
   thread_local std::size_t sweep_at = 64;
@@ -166,7 +168,14 @@ std::shared_ptr<const CertificateInfo> describe_peer(const STACK_OF(X509) * chai
     std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
     sweep_at = std::max<std::size_t>(64, 2 * known.size());
   }
-  auto info = describe_certificate(sk_X509_value(chain, 0), chain);
+  std::vector<X509Ptr> parsed;
+  for (const std::string& der : chain)
+    if (X509Ptr one = parse_der(der))
+      parsed.push_back(std::move(one));
+    else
+      return nullptr;
+  if (parsed.empty()) return nullptr;
+  auto info = describe_certificate(parsed.front().get(), parsed);
   known[std::move(key)] = info;
   return info;
 }

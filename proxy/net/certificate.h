@@ -9,6 +9,7 @@
 #include <openssl/x509v3.h>
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,7 @@ struct FreeWith {
   }
 };
 using X509Ptr = std::unique_ptr<X509, FreeWith<X509_free>>;
+using X509StorePtr = std::unique_ptr<X509_STORE, FreeWith<X509_STORE_free>>;
 using X509CrlPtr = std::unique_ptr<X509_CRL, FreeWith<X509_CRL_free>>;
 using PrivateKeyPtr = std::unique_ptr<EVP_PKEY, FreeWith<EVP_PKEY_free>>;
 using BioPtr = std::unique_ptr<BIO, FreeWith<BIO_free>>;
@@ -39,10 +41,14 @@ struct SubjectAltName {
 };
 std::vector<SubjectAltName> subject_alt_names(X509* certificate);
 
-/// Everything that logs, policies and XFCC read. chain: the peer's certificates, leaf first (may be null).
-std::shared_ptr<const CertificateInfo> describe_certificate(X509* certificate, const STACK_OF(X509) * chain = nullptr);
-/// The same, made once per thread and chain while somebody holds it: peers of a mesh come back.
-std::shared_ptr<const CertificateInfo> describe_peer(const STACK_OF(X509) * chain);
+/// Null when it is none.
+X509Ptr parse_der(std::string_view der);
+
+/// Everything that logs, policies and XFCC read. chain: the peer's certificates, leaf first.
+std::shared_ptr<const CertificateInfo> describe_certificate(X509* certificate, std::span<const X509Ptr> chain = {});
+/// The same of a peer's chain (DER, leaf first), made once per thread and chain while somebody holds it: peers of a
+/// mesh come back. Null: it sent none.
+std::shared_ptr<const CertificateInfo> describe_peer(std::span<const std::string> chain);
 
 /// Raw.
 std::string sha256(std::string_view bytes);

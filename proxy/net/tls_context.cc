@@ -81,6 +81,41 @@ std::string set_parameters(SSL_CTX* ctx, const TlsParams& params) {
   return {};
 }
 
+/// A certificate with its issuers, and its key, into the engine's slot of that type.
+bool use_certificate(SSL_CTX* ctx, const std::vector<X509Ptr>& chain, EVP_PKEY* key) {
+#ifdef OPENSSL_IS_AWSLC
+  std::vector<std::unique_ptr<CRYPTO_BUFFER, FreeWith<CRYPTO_BUFFER_free>>> owned;
+  std::vector<CRYPTO_BUFFER*> buffers;
+  for (const X509Ptr& certificate : chain) {
+    unsigned char* der = nullptr;
+    const int size = i2d_X509(certificate.get(), &der);
+    if (size < 0) return false;
+    owned.emplace_back(CRYPTO_BUFFER_new(der, static_cast<std::size_t>(size), nullptr));
+    OPENSSL_free(der);
+    buffers.push_back(owned.back().get());
+  }
+  return SSL_CTX_set_chain_and_key(ctx, buffers.data(), buffers.size(), key, nullptr) == 1;
+#else
+  bool good = SSL_CTX_use_certificate(ctx, chain.front().get()) == 1 && SSL_CTX_use_PrivateKey(ctx, key) == 1;
+  for (std::size_t i = 1; good && i < chain.size(); ++i) good = SSL_CTX_add1_chain_cert(ctx, chain[i].get()) == 1;
+  return good;
+#endif
+}
+
+/// A context without anything.
+SSL_CTX* new_context([[maybe_unused]] bool server) {
+#ifdef OPENSSL_IS_AWSLC
+  // Certificates stay bytes, of which the process has one copy each (the pool outlives all that refers to it: it
+  // stays).
+  static CRYPTO_BUFFER_POOL* const pool = CRYPTO_BUFFER_POOL_new();
+  SSL_CTX* const ctx = SSL_CTX_new(TLS_with_buffers_method());
+  if (ctx) SSL_CTX_set0_buffer_pool(ctx, pool);
+  return ctx;
+#else
+  return SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+#endif
+}
+
 /// what: for errors, «secret NAME» or «<inline>».
 std::string add_certificate(TlsIdentity& identity, const std::string& chain_pem, const std::string& key_pem,
                             const std::string& what) {
@@ -100,9 +135,8 @@ std::string add_certificate(TlsIdentity& identity, const std::string& chain_pem,
       return fmt::format(
           "Failed to load certificate chain from {}, at most one certificate of a given type may be specified", what);
   }
-  bool good = X509_check_private_key(chain.front().get(), key.get()) == 1 &&
-              SSL_CTX_use_certificate(ctx, chain.front().get()) == 1 && SSL_CTX_use_PrivateKey(ctx, key.get()) == 1;
-  for (std::size_t i = 1; good && i < chain.size(); ++i) good = SSL_CTX_add1_chain_cert(ctx, chain[i].get()) == 1;
+  const bool good =
+      X509_check_private_key(chain.front().get(), key.get()) == 1 && use_certificate(ctx, chain, key.get());
   ERR_clear_error();
   if (!good) return fmt::format("Failed to load private key from {}: it does not fit the certificate", what);
   identity.own.push_back(describe_certificate(chain.front().get()));
@@ -187,7 +221,7 @@ std::string load_certificates(TlsIdentity& identity, const TlsParams& params, co
 std::string make_identity(TlsIdentity& identity, const TlsParams& params, TlsContext::Role role,
                           const Secrets& secrets) {
   const bool server = role == TlsContext::Role::server;
-  identity.ctx.reset(SSL_CTX_new(server ? TLS_server_method() : TLS_client_method()));
+  identity.ctx.reset(new_context(server));
   SSL_CTX* ctx = identity.ctx.get();
   if (!ctx) return "out of memory";
   SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);

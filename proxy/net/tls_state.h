@@ -1,4 +1,4 @@
-// The inside of a TlsContext, for tls_*.cc alone.
+// The inside of a TlsContext, for tls_*.cc and the floor of the benchmark.
 #pragma once
 
 #include "proxy/net/certificate.h"
@@ -48,6 +48,8 @@ struct TlsHandshakeState {
 /// An SSL_CTX with our certificates and whom we trust: what does not differ between the clusters of a mesh.
 struct TlsIdentity {
   SslCtxPtr ctx;
+  X509StorePtr store;     // whom we trust
+  bool verifies = false;  // a peer's certificate, if there is one
   bool has_ca = false;
   std::vector<std::shared_ptr<const CertificateInfo>> own;
   std::vector<X509Ptr> own_leaves;                     // parallel to own
@@ -77,6 +79,8 @@ std::string set_up_names(TlsContext::State& state, const TlsValidation& validati
 std::string set_up_trust(TlsIdentity& identity, const TlsParams& params, TlsContext::Role role, const Secret* ca);
 /// SSL_VERIFY_* of a configuration.
 int verify_mode(const TlsParams& params, TlsContext::Role role);
+/// What the peer sent, DER, leaf first; a resumed session has it of the handshake that began it.
+std::vector<std::string> peer_certificates(const SSL* ssl);
 /// Where an SSL's TlsHandshakeState is.
 int handshake_state_index();
 

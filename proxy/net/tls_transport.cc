@@ -69,7 +69,9 @@ class TlsTransport final : public Transport {
   void finish_info(bool server);
   bool expired_on_resumption() const;
   SSL* ssl() { return ssl_.get(); }
-  TlsHandshakeState& handshake_state() { return handshake_; }
+  TlsHandshakeState& handshake_state() { return *handshake_; }
+  void forget_handshake_state();
+  const std::shared_ptr<TlsInfo>& info() const { return info_; }
   std::string what;
 
   Result<std::size_t> try_read(Buffer& into, std::size_t max) override;
@@ -78,7 +80,7 @@ class TlsTransport final : public Transport {
   Task<Result<void>> writable() override { return below_->writable(); }
   Result<void> shutdown_write() override;
   void close(Errc cause, bool reset = false) noexcept override;
-  const TlsInfo* tls() const override { return &info_; }
+  const TlsInfo* tls() const override { return info_.get(); }
   std::uint64_t wire_bytes_read() const override { return below_->wire_bytes_read(); }
   std::uint64_t wire_bytes_written() const override { return below_->wire_bytes_written(); }
 
@@ -91,9 +93,9 @@ class TlsTransport final : public Transport {
   std::unique_ptr<Transport> below_;
   std::shared_ptr<TlsContext::State> state_;
   Wires wires_;
-  TlsHandshakeState handshake_;
+  std::unique_ptr<TlsHandshakeState> handshake_ = std::make_unique<TlsHandshakeState>();  // null: not needed any more
   SslPtr ssl_;  // after what its callbacks use
-  TlsInfo info_;
+  std::shared_ptr<TlsInfo> info_ = make_recycled<TlsInfo>();
   std::optional<Errc> cause_;
   std::optional<Errc> read_end_;
   bool established_ = false, close_notify_sent_ = false;
@@ -104,12 +106,12 @@ class TlsTransport final : public Transport {
 TlsTransport::TlsTransport(std::unique_ptr<Transport> below, std::shared_ptr<TlsContext::State> state, Buffer initial)
     : below_(std::move(below)), state_(std::move(state)), ssl_(SSL_new(state_->identity->ctx.get())) {
   wires_.in = std::move(initial);
-  handshake_.context = state_.get();
+  handshake_->context = state_.get();
   BIO* bio = BIO_new(bio_method());
   BIO_set_data(bio, &wires_);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_.get(), bio, bio);
-  SSL_set_ex_data(ssl_.get(), handshake_state_index(), &handshake_);
+  SSL_set_ex_data(ssl_.get(), handshake_state_index(), handshake_.get());
 #ifdef OPENSSL_IS_AWSLC
   // With several certificates the one that was used is only known to the configuration.
   SSL_set_shed_handshake_config(ssl_.get(), state_->identity->own.size() <= 1);
@@ -129,7 +131,7 @@ Result<void> TlsTransport::flush() {
 Error TlsTransport::broken(int result) {
   const int kind = SSL_get_error(ssl_.get(), result);
   if (kind == SSL_ERROR_ZERO_RETURN) return Error{Errc::eof};
-  what = tls_failure_text(handshake_.detail);
+  what = tls_failure_text(handshake_ ? handshake_->detail : std::string_view());
   return Error{Errc::tls_protocol};
 }
 
@@ -170,61 +172,45 @@ Task<Result<void>> TlsTransport::handshake() {
 
 void TlsTransport::finish_info(bool server) {
   SSL* ssl = ssl_.get();
-  info_.version = SSL_get_version(ssl);
-  if (const SSL_CIPHER* cipher = SSL_get_current_cipher(ssl)) info_.cipher = SSL_CIPHER_get_name(cipher);
+  info_->version = SSL_get_version(ssl);
+  if (const SSL_CIPHER* cipher = SSL_get_current_cipher(ssl)) info_->cipher = SSL_CIPHER_get_name(cipher);
   const unsigned char* alpn = nullptr;
   unsigned alpn_size = 0;
   SSL_get0_alpn_selected(ssl, &alpn, &alpn_size);
-  if (alpn) info_.alpn.assign(reinterpret_cast<const char*>(alpn), alpn_size);
-  if (const char* sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) info_.sni = sni;
-  info_.resumed = SSL_session_reused(ssl) == 1;
+  if (alpn) info_->alpn.assign(reinterpret_cast<const char*>(alpn), alpn_size);
+  if (const char* sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) info_->sni = sni;
+  info_->resumed = SSL_session_reused(ssl) == 1;
   if (const SSL_SESSION* session = SSL_get_session(ssl)) {
     unsigned size = 0;
     const unsigned char* id = SSL_SESSION_get_id(session, &size);
     static constexpr char digits[] = "0123456789abcdef";
-    for (unsigned i = 0; i < size; ++i) (info_.session_id += digits[id[i] >> 4]) += digits[id[i] & 15];
+    for (unsigned i = 0; i < size; ++i) (info_->session_id += digits[id[i] >> 4]) += digits[id[i] & 15];
   }
-#ifdef OPENSSL_IS_AWSLC
-  STACK_OF(X509)* const chain = SSL_get_peer_full_cert_chain(ssl);
-  info_.peer = describe_peer(chain);
-  // What stays parsed of the issuers is kilobytes for as long as the connection. A client's sessions are resumed with
-  // it.
-  if (server)
-    for (STACK_OF(X509)* const issuers : {chain, SSL_get_peer_cert_chain(ssl)})
-      while (issuers && sk_X509_num(issuers) > (issuers == chain ? 1u : 0u)) X509_free(sk_X509_pop(issuers));
-#else
-  // A server's stack has no leaf.
-  const X509Ptr leaf(SSL_get1_peer_certificate(ssl));
-  if (leaf) {
-    STACK_OF(X509)* chain = sk_X509_new_null();
-    sk_X509_push(chain, leaf.get());
-    STACK_OF(X509)* rest = SSL_get_peer_cert_chain(ssl);
-    for (int i = server ? 0 : 1; i < sk_X509_num(rest); ++i) sk_X509_push(chain, sk_X509_value(rest, i));
-    info_.peer = describe_peer(chain);
-    sk_X509_free(chain);
-  }
-#endif
+  info_->peer = describe_peer(peer_certificates(ssl));
   const TlsIdentity& us = *state_->identity;
   if (us.own.size() == 1)
-    info_.local = us.own.front();
-  else if (const X509* used = SSL_get_certificate(ssl)) {
+    info_->local = us.own.front();
+  else if (const EVP_PKEY* used = SSL_get_privatekey(ssl)) {
     for (std::size_t i = 0; i < us.own.size(); ++i)
-      if (X509_cmp(used, us.own_leaves[i].get()) == 0) info_.local = us.own[i];
+      if (X509_check_private_key(us.own_leaves[i].get(), used) == 1) info_->local = us.own[i];
+    ERR_clear_error();
   }
-  if (!server && info_.sni.empty()) info_.sni = state_->sni;
+  if (!server && info_->sni.empty()) info_->sni = state_->sni;
+}
+
+/// A client's callbacks still need it: its tickets come later.
+void TlsTransport::forget_handshake_state() {
+  SSL_set_ex_data(ssl_.get(), handshake_state_index(), nullptr);
+  handshake_.reset();
 }
 
 /// A ticket does not outlive the certificate that it stands for.
 bool TlsTransport::expired_on_resumption() const {
-  if (SSL_session_reused(ssl_.get()) != 1 || SSL_get_verify_mode(ssl_.get()) == SSL_VERIFY_NONE ||
-      state_->accept_untrusted)
-    return false;
-#ifdef OPENSSL_IS_AWSLC
-  const X509Ptr leaf(SSL_get_peer_certificate(ssl_.get()));
-#else
-  const X509Ptr leaf(SSL_get1_peer_certificate(ssl_.get()));
-#endif
-  return leaf && X509_cmp_current_time(X509_get0_notAfter(leaf.get())) < 0;
+  if (SSL_session_reused(ssl_.get()) != 1 || !state_->identity->verifies || state_->accept_untrusted) return false;
+  const std::vector<std::string> chain = peer_certificates(ssl_.get());
+  if (chain.empty()) return false;
+  const X509Ptr leaf = parse_der(chain.front());
+  return !leaf || X509_cmp_current_time(X509_get0_notAfter(leaf.get())) < 0;
 }
 
 /// Decrypts what has arrived: how much, would_block when the engine needs more, or the end.
@@ -270,10 +256,13 @@ Result<std::size_t> TlsTransport::try_read(Buffer& into, std::size_t max) {
   }
 }
 
+Task<Result<void>> at_once(Result<void> result) { co_return result; }
+
+/// No frame of its own where it waits.
 Task<Result<void>> TlsTransport::readable() {
-  if (cause_) co_return Error{*cause_};
-  if (read_end_ || !wires_.in.empty() || SSL_pending(ssl_.get()) > 0) co_return Result<void>();
-  co_return co_await below_->readable();
+  if (cause_) return at_once(Error{*cause_});
+  if (read_end_ || !wires_.in.empty() || SSL_pending(ssl_.get()) > 0) return at_once({});
+  return below_->readable();
 }
 
 /// Turns up to max_batch bytes at the front into records; small slices are gathered.
@@ -407,6 +396,7 @@ Task<TlsHandshake> run(Worker& worker, std::unique_ptr<TlsTransport> transport, 
     out.error = Errc::tls_certificate_rejected;
   } else if (ended) {
     transport->finish_info(server);
+    out.tls = transport->info();
     out.transport = std::move(transport);
   } else if (state.refusal != Refusal::none) {
     out.error = state.refusal == Refusal::san ? Errc::tls_san_mismatch : Errc::tls_certificate_rejected;
@@ -418,6 +408,7 @@ Task<TlsHandshake> run(Worker& worker, std::unique_ptr<TlsTransport> transport, 
   }
   count(stats, out, state, no_certificate);
   if (transport) transport->close(out.error);
+  if (server && out) static_cast<TlsTransport&>(*out.transport).forget_handshake_state();
   co_return out;
 }
 
@@ -433,6 +424,29 @@ TlsHandshake refused(Transport& below, Errc error, std::string failure) {
 bool is_address(const std::string& name) { return IpAddress::parse(name).has_value(); }
 
 }  // namespace
+
+std::vector<std::string> peer_certificates(const SSL* ssl) {
+  std::vector<std::string> out;
+#ifdef OPENSSL_IS_AWSLC
+  for (const CRYPTO_BUFFER* one : SSL_get0_peer_certificates(ssl))
+    out.emplace_back(reinterpret_cast<const char*>(CRYPTO_BUFFER_data(one)), CRYPTO_BUFFER_len(one));
+#else
+  const auto add = [&out](X509* certificate) {
+    unsigned char* der = nullptr;
+    const int size = i2d_X509(certificate, &der);
+    if (size < 0) return;
+    out.emplace_back(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size));
+    OPENSSL_free(der);
+  };
+  const X509Ptr leaf(SSL_get1_peer_certificate(ssl));
+  if (!leaf) return out;
+  add(leaf.get());
+  const STACK_OF(X509)* const chain = SSL_get_peer_cert_chain(ssl);
+  for (int i = SSL_is_server(ssl) ? 0 : 1; i < sk_X509_num(chain); ++i)  // a server's has no leaf
+    add(sk_X509_value(chain, i));
+#endif
+  return out;
+}
 
 void TlsStats::collect(StatSink& sink, std::string_view prefix) const {
   const auto one = [&](std::string_view name, const Counter& counter) {

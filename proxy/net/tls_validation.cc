@@ -28,11 +28,13 @@ bool refuse(TlsHandshakeState& handshake, TlsHandshakeState::Refusal refusal, st
   return false;
 }
 
-/// The engine's verification callback: the store, the peer's chain and the purpose are set up already.
-int verify(X509_STORE_CTX* store_context, void*) {
-  auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store_context, SSL_get_ex_data_X509_STORE_CTX_idx()));
-  auto* handshake = static_cast<TlsHandshakeState*>(SSL_get_ex_data(ssl, handshake_state_index()));
-  if (!handshake) return 0;
+TlsHandshakeState* handshake_of(const SSL* ssl) {
+  return static_cast<TlsHandshakeState*>(SSL_get_ex_data(ssl, handshake_state_index()));
+}
+
+/// The store, the peer's chain and the purpose are set up already.
+bool verify(X509_STORE_CTX* store_context, TlsHandshakeState* handshake) {
+  if (!handshake) return false;
   const TlsContext::State& state = *handshake->context;
   bool good = true;
   if (state.identity->has_ca && X509_verify_cert(store_context) != 1) {
@@ -45,25 +47,102 @@ int verify(X509_STORE_CTX* store_context, void*) {
     good = false;
     X509_STORE_CTX_set_error(store_context, X509_V_ERR_CERT_REJECTED);
   }
-  if (good || !state.accept_untrusted) return good ? 1 : 0;
+  if (good || !state.accept_untrusted) return good;
   X509_STORE_CTX_set_error(store_context, X509_V_OK);
   *handshake = {
       handshake->context, handshake->verify_name, handshake->session_key, {}, TlsHandshakeState::Refusal::none};
-  return 1;
+  return true;
 }
+
+#ifdef OPENSSL_IS_AWSLC
+
+struct StackFree {
+  void operator()(STACK_OF(X509) * stack) const { sk_X509_pop_free(stack, X509_free); }
+  void operator()(STACK_OF(CRYPTO_BUFFER) * stack) const { sk_CRYPTO_BUFFER_pop_free(stack, CRYPTO_BUFFER_free); }
+};
+using StoreContextPtr = std::unique_ptr<X509_STORE_CTX, FreeWith<X509_STORE_CTX_free>>;
+
+/// The engine's callback. It keeps certificates as bytes: parsed, they would be kilobytes for as long as the
+/// connection.
+ssl_verify_result_t verify_peer(SSL* ssl, std::uint8_t* alert) {
+  TlsHandshakeState* const handshake = handshake_of(ssl);
+  if (!handshake) return ssl_verify_invalid;
+  const TlsIdentity& identity = *handshake->context->identity;
+  if (!identity.verifies) return ssl_verify_ok;
+  const std::unique_ptr<STACK_OF(X509), StackFree> chain(sk_X509_new_null());
+  for (const std::string& der : peer_certificates(ssl)) {
+    X509Ptr one = parse_der(der);
+    if (!one || !sk_X509_push(chain.get(), one.get())) {
+      *alert = SSL_AD_DECODE_ERROR;
+      return ssl_verify_invalid;
+    }
+    (void)one.release();
+  }
+  const StoreContextPtr context(X509_STORE_CTX_new());
+  if (!context ||
+      !X509_STORE_CTX_init(context.get(), identity.store.get(), sk_X509_value(chain.get(), 0), chain.get()) ||
+      !X509_STORE_CTX_set_default(context.get(), SSL_is_server(ssl) ? "ssl_client" : "ssl_server")) {
+    *alert = SSL_AD_INTERNAL_ERROR;
+    return ssl_verify_invalid;
+  }
+  if (!verify(context.get(), handshake)) {
+    *alert = static_cast<std::uint8_t>(SSL_alert_from_verify_result(X509_STORE_CTX_get_error(context.get())));
+    return ssl_verify_invalid;
+  }
+  ERR_clear_error();
+  return ssl_verify_ok;
+}
+
+void set_client_authorities(SSL_CTX* ctx, const std::vector<X509Ptr>& certificates) {
+  std::unique_ptr<STACK_OF(CRYPTO_BUFFER), StackFree> names(sk_CRYPTO_BUFFER_new_null());
+  for (const X509Ptr& certificate : certificates) {
+    unsigned char* der = nullptr;
+    const int size = i2d_X509_NAME(X509_get_subject_name(certificate.get()), &der);
+    if (size < 0) continue;
+    CRYPTO_BUFFER* const name = CRYPTO_BUFFER_new(der, static_cast<std::size_t>(size), nullptr);
+    OPENSSL_free(der);
+    if (name && !sk_CRYPTO_BUFFER_push(names.get(), name)) CRYPTO_BUFFER_free(name);
+  }
+  SSL_CTX_set0_client_CAs(ctx, names.release());
+}
+
+void set_verification(TlsIdentity& identity, int mode) {
+  SSL_CTX_set_custom_verify(identity.ctx.get(), mode, verify_peer);
+}
+
+#else
+
+int verify_peer(X509_STORE_CTX* store_context, void*) {
+  const auto* ssl =
+      static_cast<const SSL*>(X509_STORE_CTX_get_ex_data(store_context, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  return verify(store_context, handshake_of(ssl)) ? 1 : 0;
+}
+
+void set_client_authorities(SSL_CTX* ctx, const std::vector<X509Ptr>& certificates) {
+  STACK_OF(X509_NAME)* const names = sk_X509_NAME_new_null();
+  for (const X509Ptr& certificate : certificates)
+    sk_X509_NAME_push(names, X509_NAME_dup(X509_get_subject_name(certificate.get())));
+  SSL_CTX_set_client_CA_list(ctx, names);
+}
+
+void set_verification(TlsIdentity& identity, int mode) {
+  SSL_CTX* const ctx = identity.ctx.get();
+  SSL_CTX_set1_cert_store(ctx, identity.store.get());
+  SSL_CTX_set_verify(ctx, mode, nullptr);
+  if (identity.verifies) SSL_CTX_set_cert_verify_callback(ctx, verify_peer, nullptr);
+}
+
+#endif
 
 std::string load_trust(TlsIdentity& identity, TlsContext::Role role, const std::string& pem, const std::string& what) {
   const std::vector<X509Ptr> certificates = parse_certificates(pem);
   if (certificates.empty()) return fmt::format("Failed to load trusted CA certificates from {}", what);
-  X509_STORE* store = SSL_CTX_get_cert_store(identity.ctx.get());
+  X509_STORE* const store = identity.store.get();
   X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-  STACK_OF(X509_NAME)* names = role == TlsContext::Role::server ? sk_X509_NAME_new_null() : nullptr;
-  for (const X509Ptr& certificate : certificates) {
-    X509_STORE_add_cert(store, certificate.get());
-    if (names) sk_X509_NAME_push(names, X509_NAME_dup(X509_get_subject_name(certificate.get())));
-  }
-  ERR_clear_error();                                                 // of duplicates
-  if (names) SSL_CTX_set_client_CA_list(identity.ctx.get(), names);  // which of its certificates a client may send
+  for (const X509Ptr& certificate : certificates) X509_STORE_add_cert(store, certificate.get());
+  ERR_clear_error();  // of duplicates
+  // Which of its certificates a client may send.
+  if (role == TlsContext::Role::server) set_client_authorities(identity.ctx.get(), certificates);
   identity.has_ca = true;
   return {};
 }
@@ -71,7 +150,7 @@ std::string load_trust(TlsIdentity& identity, TlsContext::Role role, const std::
 std::string load_revocation(TlsIdentity& identity, const std::string& pem, const std::string& what) {
   const std::vector<X509CrlPtr> lists = parse_crls(pem);
   if (lists.empty()) return fmt::format("Failed to load CRL from {}", what);
-  X509_STORE* store = SSL_CTX_get_cert_store(identity.ctx.get());
+  X509_STORE* const store = identity.store.get();
   for (const X509CrlPtr& list : lists) X509_STORE_add_crl(store, list.get());
   X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
   ERR_clear_error();
@@ -141,6 +220,8 @@ int verify_mode(const TlsParams& params, TlsContext::Role role) {
 }
 
 std::string set_up_trust(TlsIdentity& identity, const TlsParams& params, TlsContext::Role role, const Secret* ca) {
+  identity.store.reset(X509_STORE_new());
+  if (!identity.store) return "out of memory";
   if (params.validation) {
     const TlsValidation& validation = *params.validation;
     const std::string& bundle = ca ? ca->trusted_ca : validation.inline_ca;
@@ -153,8 +234,8 @@ std::string set_up_trust(TlsIdentity& identity, const TlsParams& params, TlsCont
       if (std::string error = load_revocation(identity, ca->crl, what); !error.empty()) return error;
   }
   const int mode = verify_mode(params, role);
-  SSL_CTX_set_verify(identity.ctx.get(), mode, nullptr);
-  if (mode != SSL_VERIFY_NONE) SSL_CTX_set_cert_verify_callback(identity.ctx.get(), verify, nullptr);
+  identity.verifies = mode != SSL_VERIFY_NONE;
+  set_verification(identity, mode);
   return {};
 }
 
