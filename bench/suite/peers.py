@@ -82,11 +82,15 @@ class Peers:
 
     def start_floor(self, upstream, tls_in=None, tool="bench_relay"):
         """The bare relay (upstream "answer": it answers itself), or another tool that is the floor of a scenario."""
+        return self._floor(tool, upstream, *(["--tls-in", *server_files(tls_in)] if tls_in else []))
+
+    def start_idle_floor(self, certificates=None):
+        """What answers itself, and of an idle connection keeps only what it must: HTTP/1.1, with certificates mTLS and HTTP/2."""
+        return self._floor("bench_idle", *server_files(certificates or {}))
+
+    def _floor(self, program, *arguments):
         port = free_port()
-        argv = [self.tools / tool, port, upstream]
-        if tls_in:
-            argv += ["--tls-in", *(tls_in[k] for k in ("server_pem", "server_key", "ca_pem"))]
-        floor = Proxy(argv, PROXY_CPU, self.cwd, "floor")
+        floor = Proxy([self.tools / program, port, *arguments], PROXY_CPU, self.cwd, "floor")
         floor.name, floor.port = "floor", port
         wait_until("the floor", lambda: listens(port), process=floor)
         return floor
@@ -123,6 +127,10 @@ class Peers:
     def tool(self, name, *argv, cpu=LOAD_CPU):
         """One of our own programs that stays up (a server)."""
         return Process([self.tools / name, *argv], cpu, self.cwd, name)
+
+
+def server_files(certificates):
+    return [certificates[k] for k in ("server_pem", "server_key", "ca_pem") if k in certificates]
 
 
 def listens(port):
