@@ -112,6 +112,15 @@ class Proxy:
         text = pathlib.Path(f"/proc/{self.child.pid}/smaps_rollup").read_text()
         return 1024 * int(re.search(r"Private_Dirty:\s+(\d+)", text).group(1))
 
+    def bytes_at_rest(self):
+        """Once nothing more is given back: HTTP/2 connections do so a second after their last stream."""
+        size = self.private_bytes()
+        while True:
+            time.sleep(1.5)
+            before, size = size, self.private_bytes()
+            if size >= before:
+                return size
+
     def end(self):
         os.kill(self.pid(), signal.SIGTERM)
         self.child.wait(60)
@@ -201,7 +210,7 @@ def idle_http2_connection(clew, upstream, certificates=None):
             client = http2.Client(connection)
             client.ask(1)
             held.append(client)
-        sizes.append(proxy.private_bytes())
+        sizes.append(proxy.bytes_at_rest())
     proxy.end()
     return (sizes[1] - sizes[0]) / (many - few)
 
