@@ -122,11 +122,12 @@ void Logger::write(LogLevel level, const char* file, int line, std::string_view 
 
 namespace log {
 
-#define CLEW_LOGGERS(X)                                                                                        \
-  X(main)                                                                                                      \
-  X(config)                                                                                                    \
-  X(upstream) X(connection) X(http) X(http2) X(router) X(pool) X(filter) X(rbac) X(jwt) X(admin) X(tls) X(dns) \
-      X(client) X(init) X(misc) X(secret)
+#define CLEW_LOGGERS(X)                                                                                              \
+  X(main)                                                                                                            \
+  X(config)                                                                                                          \
+  X(upstream)                                                                                                        \
+  X(connection) X(http) X(http2) X(router) X(pool) X(filter) X(rbac) X(jwt) X(admin) X(tls) X(dns) X(client) X(init) \
+      X(misc) X(secret)
 
 #define CLEW_DEFINE(name) constinit Logger name(#name);
 CLEW_LOGGERS(CLEW_DEFINE)
