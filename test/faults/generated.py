@@ -1,9 +1,12 @@
 """Configurations for F6: resources as stock istiod sends them, and ones that set every field clew honours, each changed in one place."""
 
 import copy
+import functools
 import json
 import pathlib
 import random
+import subprocess
+import tempfile
 
 import yaml
 
@@ -40,9 +43,21 @@ def certified(node):
     """With certificates and a key that are some."""
     if isinstance(node, dict):
         chain, key = certificate()
-        real = {"trustedCa": chain, "certificateChain": chain, "privateKey": key}
+        real = {"trustedCa": chain, "certificateChain": chain, "privateKey": key, "crl": revocations()}
         return {k: {"inlineString": real[k].read_text()} if k in real else certified(v) for k, v in node.items()}
     return [certified(v) for v in node] if isinstance(node, list) else node
+
+
+@functools.cache
+def revocations():
+    """A list that revokes nobody."""
+    chain, key = certificate()
+    folder = pathlib.Path(tempfile.mkdtemp(dir=chain.parent))
+    (folder / "index").touch()
+    (folder / "ca.conf").write_text(f"[ca]\ndefault_ca = ca_default\n[ca_default]\ndatabase = {folder}/index\ndefault_md = sha256\n")
+    subprocess.run(["openssl", "ca", "-gencrl", "-config", folder / "ca.conf", "-cert", chain, "-keyfile", key, "-crldays", "30",
+                    "-out", folder / "crl.pem"], check=True, capture_output=True)
+    return folder / "crl.pem"
 
 
 def without_istio(node):
