@@ -130,11 +130,16 @@ def test_istioctl_proxy_config_in_full(mesh):
     mesh.compare("no extension configs", "EcdsConfigDump" in client.admin("/config_dump?include_eds=true"))
 
 
+def to_istiod(mesh):
+    """How istioctl reaches it, as from outside the cluster: no kubelet forwards ports here."""
+    mesh.kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "istio-system"}})
+    return ["--xds-address", "localhost:15012", "--insecure"]
+
+
 def test_istioctl_proxy_status(mesh):
     """Stock istioctl compares what istiod holds for this proxy with the proxy's own dump."""
     client, _ = two(mesh)
-    mesh.kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "istio-system"}})
-    istiod = ["--xds-address", "localhost:15012", "--insecure"]  # as from outside the cluster: no kubelet forwards ports here
+    istiod = to_istiod(mesh)
     dump = mesh.dir / "dump.json"
 
     def status():
@@ -171,13 +176,12 @@ def test_istioctl_reads_a_refused_route_table(mesh):
 
     def refused():
         dump.write_text(client.admin("/config_dump"))
-        routes = next(c for c in json.loads(dump.read_text())["configs"] if c["@type"].endswith("RoutesConfigDump"))
+        routes = next(c for c in json.loads(dump.read_text())["configs"] if c["@type"].endswith(".RoutesConfigDump"))
         return [r for r in routes["dynamic_route_configs"] if r["route_config"].get("name") == "8086" and "error_state" in r]
     entry = mesh.until("the route table to be refused", refused)[0]
     assert "request_mirror_policies" in entry["error_state"]["details"]
     assert "virtual_hosts" not in entry["route_config"]
-    istiod = ["--xds-address", "localhost:15012", "--insecure"]
-    assert "Routes Don't Match" in mesh.istioctl("proxy-status", "client.default", "--file", str(dump), *istiod)
+    assert "Routes Don't Match" in mesh.istioctl("proxy-status", "client.default", "--file", str(dump), *to_istiod(mesh))
     assert "8080" in mesh.istioctl("proxy-config", "routes", "--file", str(dump))
 
 
@@ -286,9 +290,13 @@ def test_histogram_buckets(mesh):
     assert set(bounds("envoy_listener_downstream_cx_length_ms")) == {"3", "9", "+Inf"}
     assert {"0.5", "1", "3600000"} <= set(bounds("envoy_http_downstream_cx_length_ms"))
     mesh.compare("a cluster's buckets", own)
-    line = next(line for line in bucketed.admin("/stats?histogram_buckets=cumulative").splitlines()
-                if re.match(r"cluster\.xds-grpc;?\.upstream_cx_connect_ms:", line))
-    mesh.compare("their text", re.findall(r" B([^(]+)\(", line))
+
+    def text():  # Envoy's are as old as its last flush
+        line = next(line for line in bucketed.admin("/stats?histogram_buckets=cumulative").splitlines()
+                    if re.match(r"cluster\.xds-grpc;?\.upstream_cx_connect_ms:", line))
+        return re.findall(r" B([^(]+)\(", line)
+    mesh.until("a connection to be flushed", text)
+    mesh.compare("their text", text())
     mesh.remove(bucketed)
 
 

@@ -110,6 +110,9 @@ TEST_CASE("relay: a sender without a pause to a reader without one lets others h
   r.send(*r.client, std::string(all, 'x'));
   REQUIRE(before_the_call < all / 8);
   REQUIRE(r.bytes.from_downstream == all);
+  r.end(*r.client);
+  r.end(*r.server);
+  REQUIRE(r.task->done());
 }
 
 TEST_CASE("relay: a reset goes through as one") {
