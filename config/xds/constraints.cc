@@ -52,7 +52,8 @@ struct Constraint {
   const pb::FieldDescriptor* field = nullptr;
   const pb::OneofDescriptor* choice = nullptr;
   double number = 0;
-  std::string text = {};  // pattern, prefix, or the words of one_of and none_of
+  std::string text = {};                            // pattern, prefix, or the words of one_of and none_of
+  std::unique_ptr<const RE2> expression = nullptr;  // of a pattern
 };
 
 namespace {
@@ -143,12 +144,6 @@ bool parse(std::string_view text, const pb::Descriptor& type, Constraint& out) {
   return true;
 }
 
-bool same_place(const Constraint& rule, std::string_view text, const pb::Descriptor& type) {
-  Constraint other;
-  parse(text, type, other);
-  return other.field == rule.field && other.part == rule.part;
-}
-
 /// One value that a rule is about. Numbers, durations (ns), truth and enums in `number`, strings and bytes in `text`.
 struct Value {
   const pb::FieldDescriptor* field = nullptr;  // of the scalar itself
@@ -220,7 +215,8 @@ std::size_t characters(std::string_view utf8) {
       std::count_if(utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
-bool is_token(char c) {
+/// As Envoy has it: of a token's characters, and the comma.
+bool is_name_char(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
          std::string_view("!#$%&'*+,-.^_|~`").find(c) != std::string_view::npos;
 }
@@ -231,7 +227,7 @@ bool well_formed(const Constraint& rule, std::string_view text) {
   if (!rule.strict) return text.find_first_of(std::string_view("\0\r\n", 3)) == std::string_view::npos;
   if (rule.kind == Kind::header_value) return std::none_of(text.begin(), text.end(), is_control);
   if (text.starts_with(':')) text.remove_prefix(1);
-  return !text.empty() && std::all_of(text.begin(), text.end(), is_token);
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_name_char);
 }
 
 bool listed(const Constraint& rule, const Value& value) {
@@ -291,7 +287,7 @@ std::string complaint(const Constraint& rule, const Value& value) {
     case Kind::prefix: return value.text.starts_with(rule.text) ? "" : fmt::format("must begin with {}", rule.text);
     case Kind::suffix: return value.text.ends_with(rule.text) ? "" : fmt::format("must end with {}", rule.text);
     case Kind::pattern:
-      return RE2::FullMatch(value.text, RE2(rule.text)) ? "" : fmt::format("does not match {}", rule.text);
+      return RE2::FullMatch(value.text, *rule.expression) ? "" : fmt::format("does not match {}", rule.text);
     case Kind::header_name: return well_formed(rule, value.text) ? "" : "is no header's name";
     case Kind::header_value: return well_formed(rule, value.text) ? "" : "is no header's value";
     default: return "";
@@ -363,15 +359,19 @@ Constraints::Constraints(const pb::Descriptor& type) {
   const std::string_view line = line_of(type.full_name());
   for (std::string_view rest = line; !rest.empty();) {
     Constraint rule;
-    if (parse(take_until(rest, '\t'), type, rule)) rules_.push_back(std::move(rule));
+    if (!parse(take_until(rest, '\t'), type, rule)) continue;
+    if (rule.kind == Kind::pattern) rule.expression = std::make_unique<RE2>(rule.text);
+    rules_.push_back(std::move(rule));
   }
   // Words that change what the other rules of their field say.
   for (std::string_view rest = line; !rest.empty();) {
     const std::string_view word = take_until(rest, '\t');
     const bool empty = word.ends_with(" ignore_empty"), lax = word.ends_with(" strict false");
     if (!empty && !lax) continue;
+    Constraint about;
+    parse(word, type, about);  // where it stands, if not a rule
     for (Constraint& rule : rules_) {
-      if (!same_place(rule, word, type)) continue;
+      if (rule.field != about.field || rule.part != about.part) continue;
       rule.ignore_empty |= empty;
       rule.strict &= !lax;
     }
