@@ -80,7 +80,6 @@ class Http1Server final : public ResponseWriter, public Recycled, private Served
   Task<void> linger();
   Task<void> end();
   void arm(Deadline deadline, Duration after);
-  Duration idle_timeout() const { return hcm.idle_timeout.value_or(std::chrono::hours(1)); }
   void time_over();
   void life_over();
   ReadWatch& watch();
@@ -211,7 +210,7 @@ void Http1Server::begin() {
 /// Between requests.
 void Http1Server::rest() {
   idle_ = true;
-  arm(Deadline::idle, idle_timeout());
+  arm(Deadline::idle, idle_time(hcm));
 }
 
 /// Nothing is there to serve, nor to tell the codec by; it may still come.

@@ -99,7 +99,6 @@ class H2Server final : public H2Session::Owner, public ServedConnection, public 
   bool busy() const { return serving_ > 0 || head_of_ || !ready_.empty(); }
   void rest();
   void idle_for_long();
-  Duration idle_timeout() const { return hcm.idle_timeout.value_or(std::chrono::hours(1)); }
 
   /// Without a stream for so long, none is expected soon.
   static constexpr Duration rest_after = std::chrono::seconds(1);
@@ -423,12 +422,12 @@ void H2Server::rest() {
   if (goaway_sent_ || session.failed() != Errc::ok) return io.finish();
   if (idle_timer_.armed()) return;
   idle_since_ = service.worker.clock().now();
-  const Duration timeout = idle_timeout();
+  const Duration timeout = idle_time(hcm);
   idle_timer_.arm(timeout > Duration::zero() ? std::min(timeout, rest_after) : rest_after);
 }
 
 void H2Server::idle_for_long() {
-  const Duration timeout = idle_timeout(), left = timeout - (service.worker.clock().now() - idle_since_);
+  const Duration timeout = idle_time(hcm), left = timeout - (service.worker.clock().now() - idle_since_);
   if (timeout <= Duration::zero()) return session.rest();
   if (left > Duration::zero()) {
     session.rest();

@@ -27,9 +27,10 @@ ServedConnection::~ServedConnection() {
   service.stats.downstream_cx_length_ms.record(length.count());
 }
 
+Duration idle_time(const HttpConnectionManager& hcm) { return hcm.idle_timeout.value_or(std::chrono::hours(1)); }
+
 Duration head_time(const HttpConnectionManager& hcm) {
-  const Duration idle = hcm.stream_idle_timeout > Duration::zero() ? hcm.stream_idle_timeout
-                                                                   : hcm.idle_timeout.value_or(std::chrono::hours(1));
+  const Duration idle = hcm.stream_idle_timeout > Duration::zero() ? hcm.stream_idle_timeout : idle_time(hcm);
   const Duration head = hcm.request_headers_timeout;
   return head > Duration::zero() && (head <= idle || idle <= Duration::zero()) ? head : idle;
 }

@@ -37,6 +37,8 @@ struct HttpService {
   HttpServerStats& stats;
 };
 
+/// How long a connection may be without a request; 0 or less: for ever.
+Duration idle_time(const HttpConnectionManager& hcm);
 /// How long the head of a request may take to come: request_headers_timeout, or the time in which a stream may be idle
 /// where that is shorter. Zero: for ever.
 Duration head_time(const HttpConnectionManager& hcm);
