@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/snapshot/matcher.h"
+#include "config/snapshot/priority.h"
 #include "config/snapshot/tls.h"
 #include "proxy/base/address.h"
 #include "proxy/base/clock.h"
@@ -61,6 +62,7 @@ struct CircuitBreakerThresholds {
     std::uint32_t min_concurrency = 3;
   };
   std::optional<RetryBudget> retry_budget;
+  bool track_remaining = false;  // tell how much is left, in remaining_*
 };
 
 struct OutlierDetection {
@@ -127,7 +129,7 @@ struct Cluster {
   double healthy_panic_threshold = 50;  // percent; 0 disables
   bool locality_weighted = false;
   Duration connect_timeout = std::chrono::seconds(5);
-  CircuitBreakerThresholds circuit_breakers;  // priority DEFAULT
+  PerPriority<CircuitBreakerThresholds> circuit_breakers;
   std::optional<OutlierDetection> outlier_detection;
   std::optional<TcpKeepalive> tcp_keepalive;
   /// upstream_bind_config.source_address, and extra_source_addresses; the one of the endpoint's family is used.

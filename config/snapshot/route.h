@@ -3,6 +3,7 @@
 
 #include "config/snapshot/format.h"
 #include "config/snapshot/matcher.h"
+#include "config/snapshot/priority.h"
 #include "config/snapshot/route_index.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/strings.h"
@@ -108,6 +109,7 @@ struct ForwardAction {
   std::vector<WeightedCluster> clusters;  // one entry: plain cluster
   std::uint64_t total_weight = 0;
   std::uint32_t cluster_not_found_status = 503;
+  Priority priority = Priority::standard;
   std::optional<Duration> timeout;  // nothing: 15 s; 0: none
   std::optional<Duration> idle_timeout;
   std::optional<Duration> max_stream_duration;

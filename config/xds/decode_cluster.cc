@@ -92,11 +92,12 @@ void decode_load_balancing(const Message& message, Scope& scope, Cluster& out) {
   }
 }
 
-void decode_circuit_breakers(const Message& message, Scope& scope, CircuitBreakerThresholds& out) {
+void decode_circuit_breakers(const Message& message, Scope& scope, Cluster& cluster) {
   for (int i = 0; i < message.circuit_breakers().thresholds_size(); ++i) {
     const Scope::Field in(scope, "circuit_breakers.thresholds", static_cast<std::size_t>(i));
     const auto& limits = message.circuit_breakers().thresholds(i);
-    if (limits.priority() != core::DEFAULT) continue;
+    auto& out = cluster.circuit_breakers[limits.priority() == core::HIGH ? Priority::high : Priority::standard];
+    out.track_remaining = limits.track_remaining();
     if (limits.has_max_connections()) out.max_connections = limits.max_connections().value();
     if (limits.has_max_pending_requests()) out.max_pending_requests = limits.max_pending_requests().value();
     if (limits.has_max_requests()) out.max_requests = limits.max_requests().value();
@@ -277,7 +278,7 @@ Decoded<std::shared_ptr<const Cluster>> decode_cluster(const Message& message, D
   if (message.has_connect_timeout())
     out->connect_timeout = decode_field(message.connect_timeout(), "connect_timeout", scope);
   decode_load_balancing(message, scope, *out);
-  decode_circuit_breakers(message, scope, out->circuit_breakers);
+  decode_circuit_breakers(message, scope, *out);
   if (message.has_outlier_detection()) out->outlier_detection = decode_outlier(message.outlier_detection(), scope);
   if (message.upstream_connection_options().has_tcp_keepalive())
     out->tcp_keepalive = decode_keepalive(message.upstream_connection_options().tcp_keepalive());

@@ -175,6 +175,7 @@ ForwardAction decode_forward(const route::RouteAction& message, DecodeContext& c
   const Scope::Field in(scope, "route");
   ForwardAction out;
   decode_clusters(message, scope, out);
+  if (message.priority() == envoy::config::core::v3::HIGH) out.priority = Priority::high;
   out.cluster_not_found_status = not_found_status(message.cluster_not_found_response_code());
   decode_timeouts(message, scope, out);
   if (message.has_retry_policy()) out.retry = decode_retry_policy(message.retry_policy(), context, scope);

@@ -69,9 +69,9 @@ constexpr FieldRow filter[] = {{"name typed_config"},
 constexpr FieldRow circuit_breakers[] = {
     {"thresholds"}, {"per_host_thresholds", refused, "limits are the cluster's, not an endpoint's"}};
 constexpr FieldRow thresholds[] = {
-    {"priority", honoured, "those of HIGH are not used: routes of that priority are refused", "DEFAULT HIGH"},
+    {"priority", honoured, {}, "DEFAULT HIGH"},
     {"max_connections max_pending_requests max_requests max_retries retry_budget"},
-    {"track_remaining", harmless, "a statistic that is not made"},
+    {"track_remaining", honoured, "what is not limited is not counted: its remaining_* stay at the limit"},
     {"max_connection_pools", refused},
 };
 constexpr FieldRow retry_budget[] = {{"budget_percent min_retry_concurrency"},

@@ -66,7 +66,7 @@ constexpr FieldRow action[] = {
      "idle_timeout "
      "retry_policy hash_policy max_grpc_timeout max_stream_duration upgrade_configs"},
     {"cluster_not_found_response_code", honoured, {}, "SERVICE_UNAVAILABLE NOT_FOUND INTERNAL_SERVER_ERROR"},
-    {"priority", honoured, "there is one set of circuit breakers", "DEFAULT"},
+    {"priority", honoured, {}, "DEFAULT HIGH"},
     {"include_vh_rate_limits", harmless, "rate limits are refused where they are"},
     {"internal_redirect_action", honoured, {}, "PASS_THROUGH_INTERNAL_REDIRECT"},
     {"request_mirror_policies", refused, no_mirrors},

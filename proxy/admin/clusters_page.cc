@@ -88,8 +88,8 @@ void cluster_text(const Cluster& cluster, std::string& out) {
         cluster.name, priority, limits.max_connections, limits.max_pending_requests, limits.max_requests,
         limits.max_retries);
   };
-  thresholds("default_priority", cluster.circuit_breakers);
-  thresholds("high_priority", CircuitBreakerThresholds());
+  for (const auto& [priority, name] : all_priorities)
+    thresholds(fmt::format("{}_priority", name), cluster.circuit_breakers[priority]);
   line("added_via_api", cluster.added_via_api);
   if (!cluster.eds_service_name.empty()) line("eds_service_name", cluster.eds_service_name);
 }
@@ -158,10 +158,11 @@ AdminResponse clusters_json(const ConfigStore& store, const ClusterEndpointTotal
     status->set_added_via_api(entry->cluster->added_via_api);
     status->set_observability_name(observability_name(*entry->cluster));
     status->set_eds_service_name(entry->cluster->eds_service_name);
-    set_thresholds(entry->cluster->circuit_breakers, *status->mutable_circuit_breakers()->add_thresholds());
+    const auto& limits = entry->cluster->circuit_breakers;
+    set_thresholds(limits[Priority::standard], *status->mutable_circuit_breakers()->add_thresholds());
     auto* high = status->mutable_circuit_breakers()->add_thresholds();
     high->set_priority(envoy::config::core::v3::HIGH);
-    set_thresholds(CircuitBreakerThresholds(), *high);
+    set_thresholds(limits[Priority::high], *high);
     if (!entry->endpoints) continue;
     for (const auto& locality : entry->endpoints->localities)
       for (const auto& endpoint : locality.endpoints)

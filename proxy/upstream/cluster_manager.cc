@@ -72,15 +72,25 @@ void collect_membership(const Snapshot& snapshot, StatSink& sink) {
 
 void collect_circuit_breakers(const Snapshot& snapshot, SharedState& shared, StatSink& sink) {
   snapshot.clusters.for_each([&](const std::string& name, const auto& entry) {
-    const CircuitBreakerThresholds& limits = entry->cluster->circuit_breakers;
-    static const CircuitBreakers unused;  // most clusters of a mesh: no worker has ever asked for them
+    static const PerPriority<CircuitBreakers> unused;  // most clusters of a mesh: no worker has ever asked for them
     const std::shared_ptr<ClusterShared> counted = shared.find(name);
-    const CircuitBreakers& now = counted ? counted->breakers : unused;
-    const std::string prefix = cluster_stat_prefix(*entry->cluster) + ".circuit_breakers.default.";
-    sink.gauge(prefix + "cx_open", now.connections() >= limits.max_connections ? 1 : 0);
-    sink.gauge(prefix + "rq_pending_open", now.pending() >= limits.max_pending_requests ? 1 : 0);
-    sink.gauge(prefix + "rq_open", now.requests() >= limits.max_requests ? 1 : 0);
-    sink.gauge(prefix + "rq_retry_open", now.retries() >= now.max_retries(limits) ? 1 : 0);
+    const std::string cluster = cluster_stat_prefix(*entry->cluster) + ".circuit_breakers.";
+    for (const auto& [priority, word] : all_priorities) {
+      const CircuitBreakerThresholds& limits = entry->cluster->circuit_breakers[priority];
+      const CircuitBreakers& now = (counted ? counted->breakers : unused)[priority];
+      const std::string prefix = fmt::format("{}{}.", cluster, word);
+      const auto tell = [&](std::string_view open, std::string_view remaining, std::uint32_t used,
+                            std::uint32_t limit) {
+        sink.gauge(prefix + std::string(open), used >= limit ? 1 : 0);
+        if (limits.track_remaining) sink.gauge(prefix + std::string(remaining), limit - std::min(used, limit));
+      };
+      tell("cx_open", "remaining_cx", now.connections(), limits.max_connections);
+      tell("rq_pending_open", "remaining_pending", now.pending(), limits.max_pending_requests);
+      tell("rq_open", "remaining_rq", now.requests(), limits.max_requests);
+      tell("rq_retry_open", "remaining_retries", now.retries(), now.max_retries(limits));
+      sink.gauge(prefix + "cx_pool_open", 0);  // its limit is refused
+      if (limits.track_remaining) sink.gauge(prefix + "remaining_cx_pools", -1);
+    }
   });
 }
 

@@ -40,13 +40,10 @@ class ClusterManager final : public StatSource {
   StringMap<std::shared_ptr<ClusterState>> clusters_;
 };
 
-/// cluster.NAME.membership_total, membership_healthy: they are the same on every worker, so they come from the
-/// snapshot.
+/// cluster.NAME.membership_* and max_host_weight: they are the same on every worker, so they come from the snapshot.
 void collect_membership(const Snapshot& snapshot, StatSink& sink);
-/// Envoy's circuit_breakers.default.*_open of every cluster: 1 when nothing more is let through.
+/// Envoy's circuit_breakers.PRIORITY.*_open of every cluster: 1 when nothing more is let through; and remaining_* where
+/// they are asked for.
 void collect_circuit_breakers(const Snapshot& snapshot, SharedState& shared, StatSink& sink);
-
-/// «cluster.» and the alt_stat_name or name, with «:» replaced as Envoy does.
-std::string cluster_stat_prefix(const Cluster& cluster);
 
 }  // namespace clew

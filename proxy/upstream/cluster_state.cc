@@ -213,6 +213,7 @@ bool ClusterState::make_room(Host& host, std::size_t limit) {
   (*idle)->retire();
   host.pools.erase(idle);
   return true;
+  key.priority = demand.priority;
 }
 
 std::shared_ptr<Pool> ClusterState::http_pool(Host& host, const HttpDemand& demand) {

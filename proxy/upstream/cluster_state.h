@@ -42,6 +42,7 @@ struct HttpDemand {
   std::string_view authority;
   const std::vector<std::string>* alpn;  // instead of the transport socket's own; null: that
   const ConnectionInfo& connection;
+  Priority priority;
 };
 
 class ClusterState {
@@ -60,7 +61,8 @@ class ClusterState {
 
   const std::shared_ptr<const Cluster>& cluster() const { return cluster_; }
   const std::shared_ptr<ClusterStats>& stats() const { return stats_; }
-  CircuitBreakers& breakers() const { return shared_->breakers; }
+  CircuitBreakers& breakers(Priority priority) const { return shared_->breakers[priority]; }
+  const CircuitBreakerThresholds& limits(Priority priority) const { return cluster_->circuit_breakers[priority]; }
   bool retired() const { return retired_; }
 
   /// Null: no healthy upstream (counted).

@@ -91,7 +91,11 @@ std::shared_ptr<Pool> Pool::make(Owner owner, const PoolKey& key, UpstreamTarget
 }
 
 Pool::Pool(Owner owner, const PoolKey& key, UpstreamTarget target)
-    : owner_(std::move(owner)), key_tls_(key.tls), http2_(key.http2), target_(std::move(target)) {
+    : owner_(std::move(owner)),
+      key_tls_(key.tls),
+      http2_(key.http2),
+      priority_(key.priority),
+      target_(std::move(target)) {
   target_.tls = key.tls != nullptr;
   target_.sni = key.sni;
   if (key.alpn) target_.alpn = *key.alpn;
@@ -111,7 +115,7 @@ bool Pool::idle() const {
 }
 
 bool Pool::matches(const PoolKey& key) const {
-  return key.tls == key_tls_ && key.http2 == http2_ && key.sni == target_.sni &&
+  return key.tls == key_tls_ && key.http2 == http2_ && key.priority == priority_ && key.sni == target_.sni &&
          key.source == target_.original_source && key.preface == target_.preface &&
          key.expected_san == target_.expected_san && (key.alpn ? *key.alpn == target_.alpn : target_.alpn.empty());
 }
@@ -131,7 +135,7 @@ bool Pool::take_ready(PendingLease& pending) {
     std::unique_ptr<ClientExchange> exchange;
     ResourceToken token;
     if (connection.client->can_open()) {
-      if (!owner_.shared->breakers.take_request(owner_.cluster->circuit_breakers, token)) {
+      if (!breakers().take_request(limits(), token)) {
         owner_.stats->upstream_rq_pending_overflow.add();
         pending.error = Errc::upstream_overflow;
         return true;
@@ -161,7 +165,7 @@ bool Pool::take_ready(PendingLease& pending) {
 }
 
 bool Pool::enter_line(PendingLease& pending) {
-  if (!owner_.shared->breakers.take_pending(owner_.cluster->circuit_breakers, pending.token_)) {
+  if (!breakers().take_pending(limits(), pending.token_)) {
     owner_.stats->upstream_rq_pending_overflow.add();
     pending.error = Errc::upstream_overflow;
     return false;
@@ -196,7 +200,7 @@ void Pool::connect_more() {
   while (connecting_ * streams_per_connection() < waiting_.size()) {
     ResourceToken token;
     const bool first = connections_.empty() && connecting_ == 0;
-    if (!owner_.shared->breakers.take_connection(owner_.cluster->circuit_breakers, token, first)) {
+    if (!breakers().take_connection(limits(), token, first)) {
       owner_.stats->upstream_cx_overflow.add();
       break;
     }

@@ -1,6 +1,6 @@
-// HTTP connections of one worker to one endpoint, all alike: same transport socket, SNI, ALPN, protocol and source. A
-// request takes a connection that is ready, or waits in line for one that is being opened. h1: last used first; h2:
-// many on one. A retired pool finishes what it has and takes nothing new.
+// HTTP connections of one worker to one endpoint, all alike: same transport socket, SNI, ALPN, protocol, source and
+// priority. A request takes a connection that is ready, or waits in line for one that is being opened. h1: last used
+// first; h2: many on one. A retired pool finishes what it has and takes nothing new.
 #pragma once
 
 #include "proxy/http/client_connection.h"
@@ -35,6 +35,7 @@ struct PoolKey {
   std::string_view expected_san;
   std::optional<OriginalSource> source;
   std::string preface = {};  // PROXY header: connections serve one client each
+  Priority priority = Priority::standard;
 };
 
 class Pool;
@@ -155,10 +156,13 @@ class Pool {
   void wear(Connection& connection);
   void unlist(Connection& connection);
   void idle_expired(Connection& connection);
+  CircuitBreakers& breakers() const { return owner_.shared->breakers[priority_]; }
+  const CircuitBreakerThresholds& limits() const { return owner_.cluster->circuit_breakers[priority_]; }
   void life_expired(Connection& connection);
   void remove(Connection& connection, bool local);
   void count_bytes(Connection& connection);
   std::size_t streams_per_connection() const;
+  const Priority priority_;
 
   const Owner owner_;
   const std::shared_ptr<const TlsParams> key_tls_;

@@ -56,7 +56,7 @@ class ResourceToken {
   std::atomic<std::uint32_t>* counter_ = nullptr;
 };
 
-/// Envoy's circuit breakers of priority DEFAULT, process-wide. A limit of `unlimited` (what istiod sends by default)
+/// Envoy's circuit breakers of one priority, process-wide. A limit of `unlimited` (what istiod sends by default)
 /// touches no shared memory; a retry budget makes requests and pending requests counted whatever their limits are.
 class CircuitBreakers {
  public:
@@ -94,7 +94,7 @@ class CircuitBreakers {
 /// Of one cluster name.
 class ClusterShared {
  public:
-  CircuitBreakers breakers;
+  PerPriority<CircuitBreakers> breakers;
   /// Any thread; called when a worker first sees an endpoint.
   std::shared_ptr<EndpointShared> endpoint(const Address& address);
 

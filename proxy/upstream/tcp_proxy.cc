@@ -108,7 +108,8 @@ Task<std::unique_ptr<UpstreamSocket>> connect_upstream(ClusterManager& clusters,
     }
     record(info, cluster, *host);
     ResourceToken token;
-    if (!cluster.breakers().take_connection(cluster.cluster()->circuit_breakers, token)) {
+    const auto priority = Priority::standard;  // TCP has no routes that could say otherwise
+    if (!cluster.breakers(priority).take_connection(cluster.limits(priority), token)) {
       cluster.stats()->upstream_cx_overflow.add();
       info.flags.set(ResponseFlag::upstream_overflow);
       co_return nullptr;

@@ -150,7 +150,7 @@ std::optional<TryFailure> UpstreamCall::find_pool(std::shared_ptr<Pool>& pool) {
   endpoint_ = host->state;
   record_endpoint(*host);
   const HttpDemand demand{stream_->request.version == HttpVersion::http2, stream_->request.authority,
-                          stream_->upstream_alpn, stream_->connection};
+                          stream_->upstream_alpn, stream_->connection, action_.priority};
   pool = cluster_->http_pool(*host, demand);
   if (!pool) return failed(Errc::upstream_overflow);
   if (avoid_attempts_ > 0) tried_.push_back(endpoint_);

@@ -57,7 +57,8 @@ bool UpstreamCall::may_retry() {
     stream_->info.flags.set(ResponseFlag::upstream_retry_limit_exceeded);
     return false;
   }
-  if (!cluster_->breakers().take_retry(cluster_->cluster()->circuit_breakers, retry_token_)) {
+  if (const Priority priority = action_.priority;
+      !cluster_->breakers(priority).take_retry(cluster_->limits(priority), retry_token_)) {
     stats().upstream_rq_retry_overflow.add();
     stream_->info.flags.set(ResponseFlag::upstream_overflow);
     return false;

@@ -89,7 +89,7 @@ TEST_CASE("its clusters say what istiod meant") {
   CHECK(http.alt_stat_name == "outbound|8080||server.default.svc.cluster.local;");
   CHECK(http.connect_timeout == std::chrono::seconds(10));
   CHECK(http.lb_policy == Cluster::LbPolicy::least_request);
-  CHECK(http.circuit_breakers.max_connections == 4294967295u);
+  CHECK(http.circuit_breakers[Priority::standard].max_connections == 4294967295u);
   CHECK(http.istio_service_name == "server");
   CHECK(http.tcp_metadata_exchange);
   REQUIRE(http.transport_sockets.size() == 2);

@@ -118,8 +118,9 @@ class Printer {
   void put(const LoadAssignment& v) { all(v.localities, v.overprovisioning_factor); }
   void put(const CircuitBreakerThresholds::RetryBudget& v) { all(v.percent, v.min_concurrency); }
   void put(const CircuitBreakerThresholds& v) {
-    all(v.max_connections, v.max_pending_requests, v.max_requests, v.max_retries, v.retry_budget);
+    all(v.max_connections, v.max_pending_requests, v.max_requests, v.max_retries, v.retry_budget, v.track_remaining);
   }
+  void put(const PerPriority<CircuitBreakerThresholds>& v) { all(v[Priority::standard], v[Priority::high]); }
   void put(const OutlierDetection& v) {
     all(v.consecutive_5xx, v.enforcing_consecutive_5xx, v.consecutive_gateway_failure,
         v.enforcing_consecutive_gateway_failure, v.consecutive_local_origin_failure,
@@ -157,9 +158,9 @@ class Printer {
   void put(const HashPolicy& v) { all(v.source, v.terminal); }
   void put(const WeightedCluster& v) { all(v.cluster, v.weight, v.headers, v.host_rewrite); }
   void put(const ForwardAction& v) {
-    all(v.clusters, v.total_weight, v.cluster_not_found_status, v.timeout, v.idle_timeout, v.max_stream_duration,
-        v.grpc_timeout_max, v.retry, v.prefix_rewrite, v.regex_rewrite, v.regex_substitution, v.host_rewrite,
-        v.append_x_forwarded_host, v.hash, v.upgrades);
+    all(v.clusters, v.total_weight, v.cluster_not_found_status, v.priority, v.timeout, v.idle_timeout,
+        v.max_stream_duration, v.grpc_timeout_max, v.retry, v.prefix_rewrite, v.regex_rewrite, v.regex_substitution,
+        v.host_rewrite, v.append_x_forwarded_host, v.hash, v.upgrades);
   }
   void put(const RedirectAction& v) {
     all(v.scheme, v.host, v.path, v.prefix_rewrite, v.https, v.port, v.status, v.strip_query);

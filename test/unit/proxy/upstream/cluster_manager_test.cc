@@ -211,7 +211,7 @@ TEST_CASE("metrics under Envoy's names") {
   REQUIRE(membership.gauges.at("cluster.b.membership_total") == 3);
   REQUIRE(membership.gauges.at("cluster.b.membership_healthy") == 2);
 
-  f.add_cluster("c", endpoints({1}), [](Cluster& c) { c.circuit_breakers.max_requests = 1; });
+  f.add_cluster("c", endpoints({1}), [](Cluster& c) { c.circuit_breakers[Priority::standard].max_requests = 1; });
   const auto open = [&](const std::string& what) {
     Sink breakers;
     collect_circuit_breakers(f.snapshot, f.shared, breakers);
@@ -219,10 +219,60 @@ TEST_CASE("metrics under Envoy's names") {
   };
   REQUIRE(open("rq_open") == 0);
   ResourceToken token;
-  auto& counted = f.clusters.find("c")->breakers();
-  REQUIRE(counted.take_request(f.clusters.find("c")->cluster()->circuit_breakers, token));
+  auto& counted = f.clusters.find("c")->breakers(Priority::standard);
+  REQUIRE(counted.take_request(f.clusters.find("c")->limits(Priority::standard), token));
   REQUIRE(open("rq_open") == 1);
   REQUIRE(open("cx_open") == 0);
   token.release();
   REQUIRE(open("rq_open") == 0);
+}
+  REQUIRE(open("cx_pool_open") == 0);
+  Sink high;
+  collect_circuit_breakers(f.snapshot, f.shared, high);
+  REQUIRE(high.gauges.at("cluster.c.circuit_breakers.high.rq_open") == 0);
+  REQUIRE_FALSE(high.gauges.contains("cluster.c.circuit_breakers.default.remaining_rq"));  // nobody asked
+
+TEST_CASE("what is left under a limit is told where it is asked for") {
+  Fixture f;
+  f.add_cluster("c", endpoints({1}), [](Cluster& c) {
+    c.circuit_breakers[Priority::high].max_requests = 3;
+    c.circuit_breakers[Priority::high].track_remaining = true;
+  });
+  const auto left = [&](const std::string& what) {
+    Sink breakers;
+    collect_circuit_breakers(f.snapshot, f.shared, breakers);
+    return breakers.gauges.at("cluster.c.circuit_breakers.high." + what);
+  };
+  REQUIRE(left("remaining_rq") == 3);
+  ResourceToken token;
+  auto& counted = f.clusters.find("c")->breakers(Priority::high);
+  REQUIRE(counted.take_request(f.clusters.find("c")->limits(Priority::high), token));
+  REQUIRE(left("remaining_rq") == 2);
+  REQUIRE(left("remaining_cx") == 1024);
+  REQUIRE(left("remaining_pending") == 1024);
+  REQUIRE(left("remaining_retries") == 3);
+  REQUIRE(left("remaining_cx_pools") == -1);  // 2^64 - 1, as Envoy prints no limit
+  token.release();
+  REQUIRE(left("remaining_rq") == 3);
+}
+
+TEST_CASE("times of requests by who asked; what codecs count once there is a connection") {
+  Fixture f;
+  f.add_cluster("a", endpoints({1}));
+  const auto names = [&] {
+    Sink sink;
+    f.clusters.collect(sink);
+    std::set<std::string> out;
+    out.insert(sink.histograms.begin(), sink.histograms.end());
+    for (const auto& [name, value] : sink.counters) out.insert(name);
+    return out;
+  };
+  f.clusters.find("a")->stats()->record_time(3, false);
+  REQUIRE(names().contains("cluster.a.external.upstream_rq_time"));
+  REQUIRE_FALSE(names().contains("cluster.a.internal.upstream_rq_time"));
+  REQUIRE_FALSE(names().contains("cluster.a.http1.response_flood"));
+  Request r(f);
+  r.start();
+  REQUIRE(names().contains("cluster.a.http1.response_flood"));
+  REQUIRE_FALSE(names().contains("cluster.a.http2.rx_reset"));
 }

@@ -112,8 +112,9 @@ class Fixture {
     auto cluster = std::make_shared<Cluster>();
     cluster->name = name;
     cluster->type = Cluster::Type::eds;
-    cluster->circuit_breakers = {CircuitBreakers::unlimited, CircuitBreakers::unlimited, CircuitBreakers::unlimited,
-                                 CircuitBreakers::unlimited, std::nullopt};
+    cluster->circuit_breakers[Priority::standard] = {CircuitBreakers::unlimited, CircuitBreakers::unlimited,
+                                                     CircuitBreakers::unlimited, CircuitBreakers::unlimited,
+                                                     std::nullopt};
     if (change) change(*cluster);
     set_cluster(cluster, std::move(assignment));
     return cluster;

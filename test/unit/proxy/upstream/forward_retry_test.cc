@@ -244,7 +244,7 @@ TEST_CASE("a body beyond the bound is streamed, and not retried") {
 
 TEST_CASE("circuit breaker of retries") {
   Fixture f;
-  f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers.max_retries = 0; });
+  f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers[Priority::standard].max_retries = 0; });
   Request r(f);
   r.retry(RetryOn::on_5xx, 2);
   r.start();
@@ -257,20 +257,20 @@ TEST_CASE("circuit breaker of retries") {
 
 TEST_CASE("a retry gives its unit of the breaker back") {
   Fixture f;
-  f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers.max_retries = 1; });
+  f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers[Priority::standard].max_retries = 1; });
   for (int i = 0; i < 3; ++i) {
     Request r(f);
     r.retry(RetryOn::on_5xx, 2);
     r.start();
     f.connector.peers.back().transport->send(unavailable);
     f.t.poll();
-    REQUIRE(f.clusters.find("a")->breakers().retries() == 1);
+    REQUIRE(f.clusters.find("a")->breakers(Priority::standard).retries() == 1);
     next_try(f);
     f.connector.peers.back().transport->send(ok_response);
     f.t.poll();
     r.read();
     r.drop_response();
-    REQUIRE(f.clusters.find("a")->breakers().retries() == 0);
+    REQUIRE(f.clusters.find("a")->breakers(Priority::standard).retries() == 0);
   }
 }
 

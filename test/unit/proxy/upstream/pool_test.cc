@@ -216,7 +216,7 @@ TEST_CASE("a connection that ends as soon as it is there fails whom it was for; 
 
 TEST_CASE("who waits under a limit of connections gets the next one when the one there is ends") {
   Fixture f;
-  f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers.max_connections = 1; });
+  f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers[Priority::standard].max_connections = 1; });
   Request one(f), two(f);
   one.start();
   two.start();
@@ -229,10 +229,35 @@ TEST_CASE("who waits under a limit of connections gets the next one when the one
   REQUIRE(two.read().first == "hi");
 }
 
+TEST_CASE("circuit breakers: each priority has its own limits and connections") {
+  Fixture f;
+  f.add_cluster("a", endpoints({1}), [](Cluster& c) {
+    c.circuit_breakers[Priority::standard].max_requests = 1;
+    c.circuit_breakers[Priority::high].max_requests = 2;
+  });
+  Request standard(f), beyond(f), high(f), high_too(f), high_beyond(f);
+  for (Request* request : {&high, &high_too, &high_beyond}) request->action().priority = Priority::high;
+  standard.start();
+  beyond.start();
+  REQUIRE(beyond.reply().flag == ResponseFlag::upstream_overflow);
+  high.start();
+  high_too.start();
+  high_beyond.start();
+  REQUIRE_FALSE(high.done());
+  REQUIRE_FALSE(high_too.done());
+  REQUIRE(high_beyond.reply().flag == ResponseFlag::upstream_overflow);
+  const auto cluster = f.clusters.find("a");
+  REQUIRE(cluster->breakers(Priority::standard).requests() == 1);
+  REQUIRE(cluster->breakers(Priority::high).requests() == 2);
+  // The second connection, whose request was refused, was there for none of the last three.
+  REQUIRE(f.connector.attempts == 5);
+}
+
 TEST_CASE("circuit breakers of requests, pending requests and connections") {
   Fixture f;
   SECTION("pending") {
-    f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers.max_pending_requests = 1; });
+    f.add_cluster("a", endpoints({1}),
+                  [](Cluster& c) { c.circuit_breakers[Priority::standard].max_pending_requests = 1; });
     f.connector.hold = true;
     Request one(f), two(f);
     one.start();
@@ -245,7 +270,7 @@ TEST_CASE("circuit breakers of requests, pending requests and connections") {
     REQUIRE_FALSE(one.done());
   }
   SECTION("requests") {
-    f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers.max_requests = 1; });
+    f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers[Priority::standard].max_requests = 1; });
     Request one(f), two(f);
     one.start();
     two.start();
@@ -254,11 +279,11 @@ TEST_CASE("circuit breakers of requests, pending requests and connections") {
     f.t.poll();
     one.read();
     one.drop_response();
-    REQUIRE(f.clusters.find("a")->breakers().requests() == 0);
+    REQUIRE(f.clusters.find("a")->breakers(Priority::standard).requests() == 0);
     complete(f, 0);
   }
   SECTION("connections: who comes later waits for the one there is") {
-    f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers.max_connections = 1; });
+    f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers[Priority::standard].max_connections = 1; });
     Request one(f), two(f);
     one.start();
     two.start();
@@ -277,7 +302,7 @@ TEST_CASE("circuit breakers of requests, pending requests and connections") {
   }
   SECTION("connections: each endpoint gets its first") {
     f.add_cluster("a", endpoints({1, 2}), [](Cluster& c) {
-      c.circuit_breakers.max_connections = 1;
+      c.circuit_breakers[Priority::standard].max_connections = 1;
       c.lb_policy = Cluster::LbPolicy::round_robin;
     });
     Request one(f), two(f);

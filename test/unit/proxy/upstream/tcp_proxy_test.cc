@@ -64,7 +64,7 @@ TEST_CASE("tcp: bytes both ways, each direction ends on its own") {
   REQUIRE(f.stats().upstream_cx_total.value() == 1);
   REQUIRE(f.stats().upstream_cx_active.value() == 0);
   REQUIRE(c.stats.downstream_cx_active.value() == 0);
-  REQUIRE(c.stats.downstream_cx_rx_bytes_total.value() == 11);
+  REQUIRE(c.stats.bytes.read.value() == 11);
 }
 
 TEST_CASE("tcp: the server speaks first") {
@@ -103,7 +103,8 @@ TEST_CASE("tcp: nobody to connect to") {
     REQUIRE(f.stats().upstream_cx_connect_attempts_exceeded.value() == 1);
   }
   SECTION("too many connections") {
-    f.add_cluster("a", endpoints({1}), [](Cluster& cluster) { cluster.circuit_breakers.max_connections = 0; });
+    f.add_cluster("a", endpoints({1}),
+                  [](Cluster& cluster) { cluster.circuit_breakers[Priority::standard].max_connections = 0; });
     c.start();
     REQUIRE(c.info.flags.to_string() == "UO");
   }
