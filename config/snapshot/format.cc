@@ -32,7 +32,20 @@ enum class Parameter : std::uint8_t {
 struct Operator {
   Op op;
   Parameter parameter = Parameter::none;
+  FormatItem::Side side = FormatItem::Side::downstream;
+  FormatItem::Certificate certificate{};
 };
+
+constexpr auto downstream = FormatItem::Side::downstream, upstream = FormatItem::Side::upstream;
+using Part = FormatItem::Certificate::Part;
+
+constexpr Operator of_peer(FormatItem::Side side, Part part) {
+  const bool date = part == Part::valid_from || part == Part::valid_until;
+  return {Op::certificate, date ? Parameter::time : Parameter::none, side, {part, false}};
+}
+constexpr Operator of_ours(FormatItem::Side side, Part part) {
+  return {Op::certificate, Parameter::none, side, {part, true}};
+}
 
 const std::unordered_map<std::string_view, Operator>& operators() {
   static const std::unordered_map<std::string_view, Operator> table{
@@ -72,6 +85,7 @@ const std::unordered_map<std::string_view, Operator>& operators() {
       {"VIRTUAL_HOST_NAME", {Op::virtual_host_name}},
       {"UPSTREAM_HOST", {Op::upstream_host}},
       {"UPSTREAM_HOST_NAME", {Op::upstream_host_name}},
+      {"UPSTREAM_HOST_NAME_WITHOUT_PORT", {Op::upstream_host_name_without_port}},
       {"UPSTREAM_CLUSTER", {Op::upstream_cluster}},
       {"UPSTREAM_CLUSTER_RAW", {Op::upstream_cluster_raw}},
       {"UPSTREAM_LOCAL_ADDRESS", {Op::upstream_local_address}},
@@ -83,12 +97,6 @@ const std::unordered_map<std::string_view, Operator>& operators() {
       {"UPSTREAM_TRANSPORT_FAILURE_REASON", {Op::upstream_transport_failure_reason}},
       {"UPSTREAM_REQUEST_ATTEMPT_COUNT", {Op::upstream_request_attempt_count}},
       {"UPSTREAM_CONNECTION_ID", {Op::upstream_connection_id}},
-      {"UPSTREAM_TLS_VERSION", {Op::upstream_tls_version}},
-      {"UPSTREAM_TLS_CIPHER", {Op::upstream_tls_cipher}},
-      {"UPSTREAM_PEER_SUBJECT", {Op::upstream_peer_subject}},
-      {"UPSTREAM_PEER_ISSUER", {Op::upstream_peer_issuer}},
-      {"UPSTREAM_PEER_URI_SAN", {Op::upstream_peer_uri_san}},
-      {"UPSTREAM_LOCAL_URI_SAN", {Op::upstream_local_uri_san}},
       {"DOWNSTREAM_LOCAL_ADDRESS", {Op::downstream_local_address}},
       {"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", {Op::downstream_local_address_without_port}},
       {"DOWNSTREAM_LOCAL_PORT", {Op::downstream_local_port}},
@@ -98,30 +106,68 @@ const std::unordered_map<std::string_view, Operator>& operators() {
       {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS", {Op::downstream_direct_remote_address}},
       {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT", {Op::downstream_direct_remote_address_without_port}},
       {"DOWNSTREAM_DIRECT_REMOTE_PORT", {Op::downstream_direct_remote_port}},
-      {"DOWNSTREAM_TLS_VERSION", {Op::downstream_tls_version}},
-      {"DOWNSTREAM_TLS_CIPHER", {Op::downstream_tls_cipher}},
-      {"DOWNSTREAM_PEER_URI_SAN", {Op::downstream_peer_uri_san}},
-      {"DOWNSTREAM_PEER_DNS_SAN", {Op::downstream_peer_dns_san}},
-      {"DOWNSTREAM_LOCAL_URI_SAN", {Op::downstream_local_uri_san}},
-      {"DOWNSTREAM_PEER_SUBJECT", {Op::downstream_peer_subject}},
-      {"DOWNSTREAM_LOCAL_SUBJECT", {Op::downstream_local_subject}},
-      {"DOWNSTREAM_PEER_ISSUER", {Op::downstream_peer_issuer}},
-      {"DOWNSTREAM_PEER_SERIAL", {Op::downstream_peer_serial}},
-      {"DOWNSTREAM_PEER_FINGERPRINT_256", {Op::downstream_peer_fingerprint_256}},
-      {"DOWNSTREAM_PEER_CERT_V_START", {Op::downstream_peer_cert_v_start}},
-      {"DOWNSTREAM_PEER_CERT_V_END", {Op::downstream_peer_cert_v_end}},
-      {"DOWNSTREAM_TLS_SESSION_ID", {Op::downstream_tls_session_id}},
+      {"DOWNSTREAM_TLS_VERSION", {Op::tls_version}},
+      {"DOWNSTREAM_TLS_CIPHER", {Op::tls_cipher}},
+      {"DOWNSTREAM_TLS_GROUP", {Op::tls_group}},
+      {"DOWNSTREAM_TLS_SESSION_ID", {Op::tls_session_id}},
+      {"DOWNSTREAM_PEER_URI_SAN", of_peer(downstream, Part::uri_sans)},
+      {"DOWNSTREAM_PEER_DNS_SAN", of_peer(downstream, Part::dns_sans)},
+      {"DOWNSTREAM_PEER_IP_SAN", of_peer(downstream, Part::ip_sans)},
+      {"DOWNSTREAM_PEER_EMAIL_SAN", of_peer(downstream, Part::email_sans)},
+      {"DOWNSTREAM_PEER_SUBJECT", of_peer(downstream, Part::subject)},
+      {"DOWNSTREAM_PEER_ISSUER", of_peer(downstream, Part::issuer)},
+      {"DOWNSTREAM_PEER_SERIAL", of_peer(downstream, Part::serial)},
+      {"DOWNSTREAM_PEER_FINGERPRINT_256", of_peer(downstream, Part::sha256)},
+      {"DOWNSTREAM_PEER_FINGERPRINT_1", of_peer(downstream, Part::sha1)},
+      {"DOWNSTREAM_PEER_CHAIN_SERIALS", of_peer(downstream, Part::chain_serials)},
+      {"DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256", of_peer(downstream, Part::chain_sha256)},
+      {"DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1", of_peer(downstream, Part::chain_sha1)},
+      {"DOWNSTREAM_PEER_CERT", of_peer(downstream, Part::pem)},
+      {"DOWNSTREAM_PEER_CERT_V_START", of_peer(downstream, Part::valid_from)},
+      {"DOWNSTREAM_PEER_CERT_V_END", of_peer(downstream, Part::valid_until)},
+      {"DOWNSTREAM_LOCAL_URI_SAN", of_ours(downstream, Part::uri_sans)},
+      {"DOWNSTREAM_LOCAL_DNS_SAN", of_ours(downstream, Part::dns_sans)},
+      {"DOWNSTREAM_LOCAL_IP_SAN", of_ours(downstream, Part::ip_sans)},
+      {"DOWNSTREAM_LOCAL_EMAIL_SAN", of_ours(downstream, Part::email_sans)},
+      {"DOWNSTREAM_LOCAL_SUBJECT", of_ours(downstream, Part::subject)},
+      {"UPSTREAM_TLS_VERSION", {Op::tls_version, Parameter::none, upstream}},
+      {"UPSTREAM_TLS_CIPHER", {Op::tls_cipher, Parameter::none, upstream}},
+      {"UPSTREAM_TLS_GROUP", {Op::tls_group, Parameter::none, upstream}},
+      {"UPSTREAM_TLS_SESSION_ID", {Op::tls_session_id, Parameter::none, upstream}},
+      {"UPSTREAM_PEER_URI_SAN", of_peer(upstream, Part::uri_sans)},
+      {"UPSTREAM_PEER_DNS_SAN", of_peer(upstream, Part::dns_sans)},
+      {"UPSTREAM_PEER_IP_SAN", of_peer(upstream, Part::ip_sans)},
+      {"UPSTREAM_PEER_SUBJECT", of_peer(upstream, Part::subject)},
+      {"UPSTREAM_PEER_ISSUER", of_peer(upstream, Part::issuer)},
+      {"UPSTREAM_PEER_CERT", of_peer(upstream, Part::pem)},
+      {"UPSTREAM_PEER_CERT_V_START", of_peer(upstream, Part::valid_from)},
+      {"UPSTREAM_PEER_CERT_V_END", of_peer(upstream, Part::valid_until)},
+      {"UPSTREAM_LOCAL_URI_SAN", of_ours(upstream, Part::uri_sans)},
+      {"UPSTREAM_LOCAL_DNS_SAN", of_ours(upstream, Part::dns_sans)},
+      {"UPSTREAM_LOCAL_IP_SAN", of_ours(upstream, Part::ip_sans)},
       {"DOWNSTREAM_TRANSPORT_FAILURE_REASON", {Op::downstream_transport_failure_reason}},
       {"REQUESTED_SERVER_NAME", {Op::requested_server_name}},
       {"CONNECTION_ID", {Op::connection_id}},
       {"STREAM_ID", {Op::stream_id}},
       {"TRACE_ID", {Op::trace_id}},
+      {"REQUEST_HEADERS_BYTES", {Op::request_headers_bytes}},
+      {"RESPONSE_HEADERS_BYTES", {Op::response_headers_bytes}},
+      {"RESPONSE_TRAILERS_BYTES", {Op::response_trailers_bytes}},
+      // of QUIC, of listener filters and route tables that are refused, of transports that do not tell
+      {"ROUNDTRIP_DURATION", {Op::nothing}},
+      {"TLS_JA3_FINGERPRINT", {Op::nothing}},
+      {"TLS_JA4_FINGERPRINT", {Op::nothing}},
+      {"VIRTUAL_CLUSTER_NAME", {Op::nothing}},
+      {"SPAN_ID", {Op::nothing}},
+      {"CUSTOM_FLAGS", {Op::empty_text}},
+      {"LOCAL_REPLY_BODY", {Op::empty_text}},
+      {"BYTES_RETRANSMITTED", {Op::zero}},
+      {"PACKETS_RETRANSMITTED", {Op::zero}},
       {"GRPC_STATUS", {Op::grpc_status, Parameter::grpc_status}},
       {"GRPC_STATUS_NUMBER", {Op::grpc_status_number}},
       {"HOSTNAME", {Op::hostname}},
       {"ENVIRONMENT", {Op::environment, Parameter::environment}},
       {"DYNAMIC_METADATA", {Op::dynamic_metadata, Parameter::metadata}},
-      {"CLUSTER_METADATA", {Op::cluster_metadata, Parameter::metadata}},
       {"FILTER_STATE", {Op::filter_state, Parameter::state}},
       {"FILTER_CHAIN_NAME", {Op::filter_chain_name}},
       {"ACCESS_LOG_TYPE", {Op::access_log_type}},
@@ -287,6 +333,8 @@ std::size_t parse_operator(std::string_view text, FormatItem& item, std::string&
     return 0;
   }
   item.op = found->second.op;
+  item.side = found->second.side;
+  item.certificate = found->second.certificate;
   std::string wrong = parse_parameter(item, found->second.parameter, parameter);
   if (wrong.empty() && length && !takes_length(found->second.parameter)) wrong = "takes no length";
   if (!wrong.empty()) {

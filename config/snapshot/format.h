@@ -53,6 +53,7 @@ struct FormatItem {
     virtual_host_name,
     upstream_host,
     upstream_host_name,
+    upstream_host_name_without_port,
     upstream_cluster,
     upstream_cluster_raw,
     upstream_local_address,
@@ -64,12 +65,6 @@ struct FormatItem {
     upstream_transport_failure_reason,
     upstream_request_attempt_count,
     upstream_connection_id,
-    upstream_tls_version,
-    upstream_tls_cipher,
-    upstream_peer_subject,
-    upstream_peer_issuer,
-    upstream_peer_uri_san,
-    upstream_local_uri_san,
     downstream_local_address,
     downstream_local_address_without_port,
     downstream_local_port,
@@ -79,31 +74,27 @@ struct FormatItem {
     downstream_direct_remote_address,
     downstream_direct_remote_address_without_port,
     downstream_direct_remote_port,
-    downstream_tls_version,
-    downstream_tls_cipher,
-    downstream_peer_uri_san,
-    downstream_peer_dns_san,
-    downstream_local_uri_san,
-    downstream_peer_subject,
-    downstream_local_subject,
-    downstream_peer_issuer,
-    downstream_peer_serial,
-    downstream_peer_fingerprint_256,
-    downstream_peer_cert_v_start,
-    downstream_peer_cert_v_end,
-    downstream_tls_session_id,
+    tls_version,  // these of `side`
+    tls_cipher,
+    tls_group,
+    tls_session_id,
+    certificate,
     downstream_transport_failure_reason,
+    request_headers_bytes,
+    response_headers_bytes,
+    response_trailers_bytes,
     requested_server_name,
     connection_id,
     stream_id,
     trace_id,
+    nothing,     // what no connection or request here has
+    empty_text,  // the same where Envoy prints no dash
+    zero,
     grpc_status,
     grpc_status_number,
     hostname,
     environment,
     dynamic_metadata,
-    cluster_metadata,
-    route_metadata,
     filter_state,
     filter_chain_name,
     access_log_type,
@@ -120,7 +111,32 @@ struct FormatItem {
     response_first_byte,
     response_last_byte
   };
+  enum class Side : std::uint8_t { downstream, upstream };
+  /// What of a certificate.
+  struct Certificate {
+    enum class Part : std::uint8_t {
+      uri_sans,
+      dns_sans,
+      ip_sans,
+      email_sans,
+      subject,
+      issuer,
+      serial,
+      sha256,
+      sha1,
+      chain_serials,
+      chain_sha256,
+      chain_sha1,
+      pem,  // URL-encoded
+      valid_from,
+      valid_until
+    };
+    Part part = Part::uri_sans;
+    bool local = false;  // ours; else the peer's
+  };
   Op op = Op::literal;
+  Side side = Side::downstream;
+  Certificate certificate;
   /// Literal text; header name (lower case); time format (never empty); query parameter; metadata namespace, filter
   /// state key; environment value; PATH: «wq» or «nq»; RESPONSE_CODE_DETAILS: not empty when white space stays.
   std::string text;

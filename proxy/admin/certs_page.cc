@@ -16,6 +16,10 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
+std::int64_t seconds(WallTime time) {
+  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+}
+
 void describe(std::string_view pem, WallTime now,
               google::protobuf::RepeatedPtrField<envoy::admin::v3::CertificateDetails>* into) {
   for (const auto& certificate : parse_certificates(pem)) {
@@ -25,10 +29,10 @@ void describe(std::string_view pem, WallTime now,
     details->set_serial_number(info->serial);
     for (const auto& uri : info->uri_sans) details->add_subject_alt_names()->set_uri(uri);
     for (const auto& dns : info->dns_sans) details->add_subject_alt_names()->set_dns(dns);
-    TimeUtil::FromString(info->valid_from, details->mutable_valid_from());
-    if (!TimeUtil::FromString(info->valid_until, details->mutable_expiration_time())) continue;
-    const std::int64_t left = details->expiration_time().seconds() -
-                              std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+    for (const auto& ip : info->ip_sans) details->add_subject_alt_names()->set_ip_address(ip);
+    *details->mutable_valid_from() = TimeUtil::SecondsToTimestamp(seconds(info->valid_from));
+    *details->mutable_expiration_time() = TimeUtil::SecondsToTimestamp(seconds(info->valid_until));
+    const std::int64_t left = seconds(info->valid_until) - seconds(now);
     details->set_days_until_expiration(left > 0 ? static_cast<std::uint64_t>(left / 86400) : 0);
   }
 }

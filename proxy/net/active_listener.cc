@@ -142,7 +142,7 @@ Task<bool> ListenerSet::handshake(Connection& connection, std::unique_ptr<Transp
   }
   transport = std::move(done.transport);
   initial = Buffer();
-  connection.tls = std::move(done.tls);
+  connection.tls = transport->tls()->shared_from_this();
   info.tls = connection.tls.get();
   if (info.server_name.empty()) info.server_name = to_lower(info.tls->sni);
   co_return true;

@@ -65,12 +65,10 @@ std::string serial_text(X509* certificate) {
   return out;
 }
 
-/// «2026-11-21T10:00:00.000Z»
-std::string time_text(const ASN1_TIME* time) {
+WallTime wall_time(const ASN1_TIME* time) {
   std::tm parts{};
   if (!ASN1_TIME_to_tm(time, &parts)) return {};
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.000Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                     parts.tm_hour, parts.tm_min, parts.tm_sec);
+  return WallTime(std::chrono::seconds(timegm(&parts)));
 }
 
 std::string pem_text(X509* certificate) {
@@ -90,6 +88,26 @@ std::string ip_text(const ASN1_OCTET_STRING* bytes) {
   std::copy_n(data, 16, v6.begin());
   return IpAddress::v6(v6).to_string();
 }
+
+template <class Digest>
+std::string digest_of_der(X509* certificate, Digest&& digest) {
+  unsigned char* der = nullptr;
+  const int size = i2d_X509(certificate, &der);
+  if (size < 0) return {};
+  std::string out = digest({reinterpret_cast<const char*>(der), static_cast<std::size_t>(size)});
+  OPENSSL_free(der);
+  return out;
+}
+
+/// For logs alone.
+std::string sha1(std::string_view bytes) {
+  std::string digest(SHA_DIGEST_LENGTH, '\0');
+  SHA1(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+       reinterpret_cast<unsigned char*>(digest.data()));
+  return digest;
+}
+
+std::string certificate_sha1(X509* certificate) { return digest_of_der(certificate, sha1); }
 
 }  // namespace
 
@@ -142,15 +160,25 @@ std::shared_ptr<const CertificateInfo> describe_certificate(X509* certificate, s
       info->uri_sans.push_back(std::move(name.value));
     else if (name.type == SanMatcher::Type::dns)
       info->dns_sans.push_back(std::move(name.value));
+    else if (name.type == SanMatcher::Type::ip)
+      info->ip_sans.push_back(std::move(name.value));
+    else if (name.type == SanMatcher::Type::email)
+      info->email_sans.push_back(std::move(name.value));
   }
   info->subject = name_text(X509_get_subject_name(certificate));
   info->issuer = name_text(X509_get_issuer_name(certificate));
   info->serial = serial_text(certificate);
   info->sha256 = to_hex(certificate_sha256(certificate));
-  info->valid_from = time_text(X509_get0_notBefore(certificate));
-  info->valid_until = time_text(X509_get0_notAfter(certificate));
+  info->sha1 = to_hex(certificate_sha1(certificate));
+  info->valid_from = wall_time(X509_get0_notBefore(certificate));
+  info->valid_until = wall_time(X509_get0_notAfter(certificate));
   info->pem_urlencoded = percent_encode(pem_text(certificate));
-  for (const X509Ptr& one : chain) info->chain_urlencoded += percent_encode(pem_text(one.get()));
+  for (const X509Ptr& one : chain) {
+    info->chain_urlencoded += percent_encode(pem_text(one.get()));
+    info->chain_serials.push_back(serial_text(one.get()));
+    info->chain_sha256.push_back(to_hex(certificate_sha256(one.get())));
+    info->chain_sha1.push_back(to_hex(certificate_sha1(one.get())));
+  }
   return info;
 }
 
@@ -187,14 +215,7 @@ std::string sha256(std::string_view bytes) {
   return digest;
 }
 
-std::string certificate_sha256(X509* certificate) {
-  unsigned char* der = nullptr;
-  const int size = i2d_X509(certificate, &der);
-  if (size < 0) return {};
-  std::string digest = sha256({reinterpret_cast<const char*>(der), static_cast<std::size_t>(size)});
-  OPENSSL_free(der);
-  return digest;
-}
+std::string certificate_sha256(X509* certificate) { return digest_of_der(certificate, sha256); }
 
 std::string spki_sha256(X509* certificate) {
   unsigned char* der = nullptr;

@@ -17,19 +17,23 @@ namespace clew {
 
 /// A certificate's names as XFCC, RBAC, logs and metrics read them. Shared by the connections of a peer where cached.
 struct CertificateInfo {
-  std::vector<std::string> uri_sans, dns_sans;
+  std::vector<std::string> uri_sans, dns_sans, ip_sans, email_sans;
   std::string subject, issuer;  // RFC 2253, as Envoy prints them
   std::string serial;           // hex
-  std::string sha256;           // hex, lower case
+  std::string sha256, sha1;     // hex, lower case
+  /// Of a peer: the same of all that it sent, itself first.
+  std::vector<std::string> chain_serials, chain_sha256, chain_sha1;
   std::string pem_urlencoded, chain_urlencoded;
-  std::string valid_from, valid_until;
+  WallTime valid_from{}, valid_until{};
 };
 
-struct TlsInfo {
+/// What a handshake agreed upon. Whoever needs it for longer than the transport shares it.
+struct TlsInfo : std::enable_shared_from_this<TlsInfo> {
   std::string version;  // «TLSv1.3»
   std::string cipher;   // Envoy's name
   std::string alpn;     // negotiated; empty: none
   std::string sni;
+  std::string group;  // of the key agreement, «X25519»; empty: there was none
   std::string session_id;
   bool resumed = false;
   std::shared_ptr<const CertificateInfo> peer;  // null: the peer sent none

@@ -102,13 +102,14 @@ struct StreamInfo : Recycled {
   std::shared_ptr<const Cluster> cluster;     // the last one chosen
   std::string upstream_cluster;               // name, also when absent from the snapshot
   std::optional<Address> upstream_remote, upstream_local;
-  std::string upstream_workload;  // Endpoint::workload of the last one
+  std::shared_ptr<const Endpoint> upstream_endpoint;  // the last one
   std::string_view upstream_protocol;
+  std::uint64_t upstream_connection_id = 0;     // 0: none
+  std::shared_ptr<const TlsInfo> upstream_tls;  // null: plain text
   std::uint32_t attempts = 0;
   std::string request_id, trace_id;
   // peer metadata (istio.metadata_exchange), serialized Struct; empty: none
   std::string downstream_peer_id, downstream_peer, upstream_peer_id, upstream_peer;
-  std::string upstream_peer_san, upstream_tls_version, upstream_tls_cipher;
 };
 
 /// The record of a connection as a whole, made when there is something to say: HTTP has one for each stream, and most

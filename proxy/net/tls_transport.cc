@@ -71,7 +71,6 @@ class TlsTransport final : public Transport {
   SSL* ssl() { return ssl_.get(); }
   TlsHandshakeState& handshake_state() { return *handshake_; }
   void forget_handshake_state();
-  const std::shared_ptr<TlsInfo>& info() const { return info_; }
   std::string what;
 
   Result<std::size_t> try_read(Buffer& into, std::size_t max) override;
@@ -170,6 +169,16 @@ Task<Result<void>> TlsTransport::handshake() {
   }
 }
 
+/// Of the key agreement; null when there was none (a resumed TLS 1.2 session).
+const char* curve_name(SSL* ssl) {
+#ifdef OPENSSL_IS_AWSLC
+  return SSL_get_curve_name(SSL_get_curve_id(ssl));
+#else
+  const int group = static_cast<int>(SSL_get_negotiated_group(ssl));
+  return group == NID_undef ? nullptr : SSL_group_to_name(ssl, group);
+#endif
+}
+
 void TlsTransport::finish_info(bool server) {
   SSL* ssl = ssl_.get();
   info_->version = SSL_get_version(ssl);
@@ -196,6 +205,7 @@ void TlsTransport::finish_info(bool server) {
     ERR_clear_error();
   }
   if (!server && info_->sni.empty()) info_->sni = state_->sni;
+  if (const char* const curve = curve_name(ssl)) info_->group = curve;
 }
 
 /// A client's callbacks still need it: its tickets come later.
@@ -347,16 +357,6 @@ void TlsTransport::close(Errc cause, bool reset) noexcept {
   below_->close(cause, reset);
 }
 
-/// Of the key agreement; null when there was none (a resumed TLS 1.2 session).
-const char* curve_name(SSL* ssl) {
-#ifdef OPENSSL_IS_AWSLC
-  return SSL_get_curve_name(SSL_get_curve_id(ssl));
-#else
-  const int group = static_cast<int>(SSL_get_negotiated_group(ssl));
-  return group == NID_undef ? nullptr : SSL_group_to_name(ssl, group);
-#endif
-}
-
 void count(TlsStats* stats, const TlsHandshake& done, const TlsHandshakeState& handshake, bool no_certificate) {
   if (!stats) return;
   using Refusal = TlsHandshakeState::Refusal;
@@ -366,7 +366,7 @@ void count(TlsStats* stats, const TlsHandshake& done, const TlsHandshakeState& h
     if (!done.transport->tls()->peer) stats->no_certificate.add();
     ++stats->versions[done.transport->tls()->version];
     ++stats->ciphers[done.transport->tls()->cipher];
-    if (const char* const curve = curve_name(static_cast<TlsTransport&>(*done.transport).ssl())) ++stats->curves[curve];
+    if (!done.transport->tls()->group.empty()) ++stats->curves[done.transport->tls()->group];
   } else if (handshake.refusal == Refusal::san) {
     stats->fail_verify_san.add();
   } else if (handshake.refusal == Refusal::hash) {
@@ -396,7 +396,6 @@ Task<TlsHandshake> run(Worker& worker, std::unique_ptr<TlsTransport> transport, 
     out.error = Errc::tls_certificate_rejected;
   } else if (ended) {
     transport->finish_info(server);
-    out.tls = transport->info();
     out.transport = std::move(transport);
   } else if (state.refusal != Refusal::none) {
     out.error = state.refusal == Refusal::san ? Errc::tls_san_mismatch : Errc::tls_certificate_rejected;

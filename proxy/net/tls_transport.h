@@ -42,7 +42,6 @@ struct TlsServerOptions {
 
 struct TlsHandshake {
   std::unique_ptr<Transport> transport;  // null: error says why, and the one below is closed
-  std::shared_ptr<const TlsInfo> tls;    // of the transport, which it may outlive
   /// tls_secret_missing, handshake_timeout, tls_certificate_rejected, tls_san_mismatch, tls_handshake_failed, eof,
   /// connection_reset, …
   Errc error = Errc::ok;

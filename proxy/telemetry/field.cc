@@ -5,6 +5,7 @@
 #include "proxy/base/strings.h"
 #include "proxy/http/local_reply.h"
 #include "proxy/http/message.h"
+#include "proxy/http/url.h"
 #include "proxy/net/connection_info.h"
 #include "proxy/telemetry/time_format.h"
 
@@ -91,6 +92,27 @@ FieldValue response_header(const FormatItem& item, const FormatContext& context,
   }
   const HeaderMap* headers = context.response ? &context.response->headers : nullptr;
   return first_of(header(headers, item.text), header(headers, item.alternative));
+}
+
+/// Names and values, as Envoy counts a header map with its pseudo-headers.
+std::size_t byte_size(const HeaderMap& headers) {
+  std::size_t size = 0;
+  for (const HeaderMap::Field& field : headers.fields()) size += field.name.size() + field.value.size();
+  return size;
+}
+
+std::size_t byte_size(const RequestHead& head) {
+  std::size_t size = byte_size(head.headers);
+  for (const auto& [name, value] : {std::pair<std::string_view, std::string_view>(":method", head.method),
+                                    {":path", head.path},
+                                    {":authority", head.authority},
+                                    {":scheme", head.scheme}})
+    if (!value.empty()) size += name.size() + value.size();
+  return size;
+}
+
+std::size_t byte_size(const ResponseHead& head) {
+  return head.status == 0 ? 0 : byte_size(head.headers) + std::string_view(":status").size() + 3;
 }
 
 FieldValue path(const FormatItem& item, const FormatContext& context) {
@@ -206,10 +228,61 @@ FieldValue unique_id(std::string& scratch) {
   return FieldValue(scratch);
 }
 
+FieldValue certificate_field(const FormatItem& item, const TlsInfo& tls, std::string& scratch) {
+  using Part = FormatItem::Certificate::Part;
+  const CertificateInfo* const certificate = item.certificate.local ? tls.local.get() : tls.peer.get();
+  if (!certificate) return {};
+  switch (item.certificate.part) {
+    case Part::uri_sans: return joined(certificate->uri_sans, scratch);
+    case Part::dns_sans: return joined(certificate->dns_sans, scratch);
+    case Part::ip_sans: return joined(certificate->ip_sans, scratch);
+    case Part::email_sans: return joined(certificate->email_sans, scratch);
+    case Part::subject: return text(certificate->subject);
+    case Part::issuer: return text(certificate->issuer);
+    case Part::serial: return text(certificate->serial);
+    case Part::sha256: return text(certificate->sha256);
+    case Part::sha1: return text(certificate->sha1);
+    case Part::chain_serials: return joined(certificate->chain_serials, scratch);
+    case Part::chain_sha256: return joined(certificate->chain_sha256, scratch);
+    case Part::chain_sha1: return joined(certificate->chain_sha1, scratch);
+    case Part::pem: return text(certificate->pem_urlencoded);
+    case Part::valid_from:
+    case Part::valid_until:
+      scratch.clear();
+      append_time(scratch, item.text,
+                  item.certificate.part == Part::valid_from ? certificate->valid_from : certificate->valid_until);
+      return FieldValue(scratch);
+  }
+  return {};
+}
+
+FieldValue tls_field(const FormatItem& item, const FormatContext& context, std::string& scratch) {
+  const TlsInfo* const tls = item.side == FormatItem::Side::upstream ? context.info.upstream_tls.get()
+                             : context.connection                    ? context.connection->tls
+                                                                     : nullptr;
+  if (!tls) return {};
+  switch (item.op) {
+    case Op::tls_version: return text(tls->version);
+    case Op::tls_cipher: return text(tls->cipher);
+    case Op::tls_group: return text(tls->group);
+    case Op::tls_session_id: return text(tls->session_id);
+    default: return certificate_field(item, *tls, scratch);
+  }
+}
+
+/// The name that its address was found by, where there is one.
+FieldValue host_name_of(const StreamInfo& info, bool with_port, std::string& scratch) {
+  const std::string_view name = info.upstream_endpoint ? std::string_view(info.upstream_endpoint->hostname) : "";
+  if (!name.empty()) return FieldValue(with_port ? name : split_host_port(name).host);
+  if (!info.upstream_remote) return {};
+  return with_port ? address(*info.upstream_remote, scratch) : without_port(*info.upstream_remote, scratch);
+}
+
 FieldValue upstream_field(const FormatItem& item, const StreamInfo& info, std::string& scratch) {
   switch (item.op) {
+    case Op::upstream_host_name: return host_name_of(info, true, scratch);
+    case Op::upstream_host_name_without_port: return host_name_of(info, false, scratch);
     case Op::upstream_host:
-    case Op::upstream_host_name:
     case Op::upstream_remote_address:
       return info.upstream_remote ? address(*info.upstream_remote, scratch) : FieldValue();
     case Op::upstream_remote_address_without_port:
@@ -223,31 +296,11 @@ FieldValue upstream_field(const FormatItem& item, const StreamInfo& info, std::s
     case Op::upstream_cluster_raw: return cluster_name(info, true);
     case Op::upstream_transport_failure_reason: return one_word(info.upstream_transport_failure_reason, scratch);
     case Op::upstream_request_attempt_count: return number(info.attempts);
+    case Op::upstream_connection_id: return number(info.upstream_connection_id);
     case Op::upstream_protocol: return text(info.upstream_protocol);
-    case Op::upstream_tls_version: return text(info.upstream_tls_version);
-    case Op::upstream_tls_cipher: return text(info.upstream_tls_cipher);
-    case Op::upstream_peer_uri_san: return text(info.upstream_peer_san);
     case Op::upstream_wire_bytes_received: return number(info.upstream_bytes_received);
     case Op::upstream_wire_bytes_sent: return number(info.upstream_bytes_sent);
     default: return {};  // not recorded
-  }
-}
-
-FieldValue certificate_field(const FormatItem& item, const TlsInfo& tls, std::string& scratch) {
-  if (item.op == Op::downstream_local_uri_san) return tls.local ? joined(tls.local->uri_sans, scratch) : FieldValue();
-  if (item.op == Op::downstream_local_subject) return tls.local ? text(tls.local->subject) : FieldValue();
-  if (!tls.peer) return {};
-  const CertificateInfo& peer = *tls.peer;
-  switch (item.op) {
-    case Op::downstream_peer_uri_san: return joined(peer.uri_sans, scratch);
-    case Op::downstream_peer_dns_san: return joined(peer.dns_sans, scratch);
-    case Op::downstream_peer_subject: return text(peer.subject);
-    case Op::downstream_peer_issuer: return text(peer.issuer);
-    case Op::downstream_peer_serial: return text(peer.serial);
-    case Op::downstream_peer_fingerprint_256: return text(peer.sha256);
-    case Op::downstream_peer_cert_v_start: return text(peer.valid_from);
-    case Op::downstream_peer_cert_v_end: return text(peer.valid_until);
-    default: return {};
   }
 }
 
@@ -265,16 +318,12 @@ FieldValue connection_field(const FormatItem& item, const ConnectionInfo& connec
     case Op::requested_server_name: return server_name(connection.server_name, scratch);
     case Op::connection_id: return number(connection.id);
     case Op::filter_chain_name: return connection.chain ? text(connection.chain->name) : FieldValue();
+    case Op::downstream_handshake_duration:
+      return connection.tls ? milliseconds(connection.handshake_time) : FieldValue();
+    case Op::downstream_transport_failure_reason: return one_word(connection.transport_failure_reason, scratch);
     default: break;
   }
-  if (!connection.tls) return {};
-  switch (item.op) {
-    case Op::downstream_handshake_duration: return milliseconds(connection.handshake_time);
-    case Op::downstream_tls_version: return text(connection.tls->version);
-    case Op::downstream_tls_cipher: return text(connection.tls->cipher);
-    case Op::downstream_tls_session_id: return text(connection.tls->session_id);
-    default: return certificate_field(item, *connection.tls, scratch);
-  }
+  return {};
 }
 
 FieldValue value_of(const FormatItem& item, const FormatContext& context, std::string& scratch) {
@@ -331,6 +380,17 @@ FieldValue value_of(const FormatItem& item, const FormatContext& context, std::s
     case Op::hostname: return FieldValue(host_name());
     case Op::access_log_type: return FieldValue(context.log_type);
     case Op::unique_id: return unique_id(scratch);
+    case Op::tls_version:
+    case Op::tls_cipher:
+    case Op::tls_group:
+    case Op::tls_session_id:
+    case Op::certificate: return tls_field(item, context, scratch);
+    case Op::request_headers_bytes: return number(context.request ? byte_size(*context.request) : 0);
+    case Op::response_headers_bytes: return number(context.response ? byte_size(*context.response) : 0);
+    case Op::response_trailers_bytes: return number(context.trailers ? byte_size(*context.trailers) : 0);
+    case Op::nothing: return {};
+    case Op::empty_text: return FieldValue(std::string_view());
+    case Op::zero: return number(0);
     default: break;
   }
   if (context.connection)

@@ -80,14 +80,7 @@ class UpstreamSocket {
 void record(StreamInfo& info, const ClusterState& cluster, const Host& host) {
   info.cluster = cluster.cluster();
   info.upstream_remote = host.endpoint->address;
-  info.upstream_workload = host.endpoint->workload;
-}
-
-void record_tls(StreamInfo& info, const TlsInfo* tls) {
-  if (!tls) return;
-  info.upstream_tls_version = tls->version;
-  info.upstream_tls_cipher = tls->cipher;
-  if (tls->peer && !tls->peer->uri_sans.empty()) info.upstream_peer_san = tls->peer->uri_sans.front();
+  info.upstream_endpoint = host.endpoint;
 }
 
 /// A connected socket, or null with the flags that say why.
@@ -123,7 +116,8 @@ Task<std::unique_ptr<UpstreamSocket>> connect_upstream(ClusterManager& clusters,
       info.upstream_transport_failure_reason.clear();
       socket->connected(std::move(result.transport), target.tls);
       cluster.report(endpoint, 200);
-      record_tls(info, socket->transport().tls());
+      info.upstream_connection_id = worker.next_id();
+      if (const TlsInfo* tls = socket->transport().tls()) info.upstream_tls = tls->shared_from_this();
       co_return socket;
     }
     socket->failed(result.error);

@@ -107,7 +107,7 @@ void UpstreamCall::record_endpoint(const Host& host) {
   StreamInfo& info = stream_->info;
   info.cluster = cluster_->cluster();
   info.upstream_remote = host.endpoint->address;
-  info.upstream_workload = host.endpoint->workload;
+  info.upstream_endpoint = host.endpoint;
   info.upstream_local.reset();
   info.upstream_transport_failure_reason.clear();
 }
@@ -118,10 +118,8 @@ void UpstreamCall::record_connection() {
   info.upstream_local = lease.local_address();
   info.upstream_protocol = lease.connection().protocol();
   const TlsInfo* const tls = lease.connection().transport().tls();
-  if (!tls) return;
-  info.upstream_tls_version = tls->version;
-  info.upstream_tls_cipher = tls->cipher;
-  info.upstream_peer_san = tls->peer && !tls->peer->uri_sans.empty() ? tls->peer->uri_sans.front() : std::string();
+  info.upstream_connection_id = lease.connection_id();
+  info.upstream_tls = tls ? tls->shared_from_this() : nullptr;
 }
 
 /// The head stands: no other try.

@@ -30,7 +30,7 @@ class MemoryTransport final : public Transport {
   Task<Result<void>> writable() override;
   Result<void> shutdown_write() override;
   void close(Errc cause, bool reset = false) noexcept override;
-  const TlsInfo* tls() const override { return tls_ ? &*tls_ : nullptr; }
+  const TlsInfo* tls() const override { return tls_.get(); }
   std::uint64_t wire_bytes_read() const override { return read_; }
   std::uint64_t wire_bytes_written() const override { return written_; }
 
@@ -58,7 +58,7 @@ class MemoryTransport final : public Transport {
   bool writing() const;
   /// The most that one try_read gives: small values test that code lives with pieces.
   void set_max_read(std::size_t max) { max_read_ = max; }
-  void set_tls(TlsInfo info) { tls_ = std::move(info); }
+  void set_tls(TlsInfo info) { tls_ = std::make_shared<TlsInfo>(std::move(info)); }
 
  private:
   /// One direction, shared by its two ends.
@@ -78,7 +78,7 @@ class MemoryTransport final : public Transport {
 
   std::shared_ptr<Pipe> in_, out_;
   std::vector<std::string> writes_;
-  std::optional<TlsInfo> tls_;
+  std::shared_ptr<const TlsInfo> tls_;
   std::optional<Errc> cause_;
   bool write_ended_ = false, closed_with_reset_ = false;
   std::size_t max_read_ = SIZE_MAX;

@@ -127,10 +127,21 @@ TEST_CASE("every operator can be asked of nothing") {
                            "GRPC_STATUS",
                            "GRPC_STATUS_NUMBER",
                            "DYNAMIC_METADATA(a)",
-                           "CLUSTER_METADATA(a)",
                            "FILTER_STATE(a)",
                            "FILTER_CHAIN_NAME",
-                           "DOWNSTREAM_WIRE_BYTES_SENT"}) {
+                           "DOWNSTREAM_WIRE_BYTES_SENT",
+                           "UPSTREAM_PEER_CERT",
+                           "UPSTREAM_PEER_CERT_V_START(%s)",
+                           "UPSTREAM_TLS_GROUP",
+                           "UPSTREAM_HOST_NAME_WITHOUT_PORT",
+                           "DOWNSTREAM_PEER_CHAIN_SERIALS",
+                           "DOWNSTREAM_TRANSPORT_FAILURE_REASON",
+                           "REQUEST_HEADERS_BYTES",
+                           "RESPONSE_TRAILERS_BYTES",
+                           "ROUNDTRIP_DURATION",
+                           "TLS_JA3_FINGERPRINT",
+                           "VIRTUAL_CLUSTER_NAME",
+                           "BYTES_RETRANSMITTED"}) {
     const ParsedFormat parsed = parse_format("%" + std::string(name) + "%");
     INFO(name);
     REQUIRE(parsed.error.empty());
@@ -267,6 +278,86 @@ TEST_CASE("certificates") {
   example.tls.peer = peer;
   CHECK(example.text("%DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_PEER_SUBJECT% %DOWNSTREAM_PEER_DNS_SAN%") ==
         "spiffe://a,spiffe://b CN=x -");
+}
+
+TEST_CASE("certificates: every part, of either side, the peer's and ours") {
+  Example example;
+  auto peer = std::make_shared<CertificateInfo>(), ours = std::make_shared<CertificateInfo>();
+  peer->dns_sans = {"a.example"};
+  peer->ip_sans = {"10.0.0.1", "::1"};
+  peer->email_sans = {"a@b"};
+  peer->issuer = "CN=ca";
+  peer->serial = "0a";
+  peer->sha256 = "256";
+  peer->sha1 = "1";
+  peer->chain_serials = {"0a", "0b"};
+  peer->chain_sha256 = {"256", "257"};
+  peer->chain_sha1 = {"1", "2"};
+  peer->pem_urlencoded = "-----BEGIN%20";
+  peer->valid_from = WallTime(1795259778s);
+  peer->valid_until = WallTime(1795259779s);
+  ours->uri_sans = {"spiffe://ours"};
+  ours->dns_sans = {"ours.example"};
+  ours->ip_sans = {"10.0.0.2"};
+  ours->email_sans = {"c@d"};
+  ours->subject = "CN=ours";
+  auto tls = std::make_shared<TlsInfo>();
+  tls->version = "TLSv1.3";
+  tls->cipher = "TLS_AES_128_GCM_SHA256";
+  tls->group = "X25519";
+  tls->session_id = "5e55";
+  tls->peer = peer;
+  tls->local = ours;
+  const auto both = [&](const std::string& last) {
+    return example.text("%DOWNSTREAM_" + last + "% %UPSTREAM_" + last + "%");
+  };
+  CHECK(both("TLS_GROUP") == "- -");
+  example.connection.tls = tls.get();
+  CHECK(both("PEER_ISSUER") == "CN=ca -");  // upstream is plain text
+  example.info.upstream_tls = tls;
+  CHECK(both("TLS_VERSION") == "TLSv1.3 TLSv1.3");
+  CHECK(both("TLS_CIPHER") == "TLS_AES_128_GCM_SHA256 TLS_AES_128_GCM_SHA256");
+  CHECK(both("TLS_GROUP") == "X25519 X25519");
+  CHECK(both("TLS_SESSION_ID") == "5e55 5e55");
+  CHECK(both("PEER_DNS_SAN") == "a.example a.example");
+  CHECK(both("PEER_IP_SAN") == "10.0.0.1,::1 10.0.0.1,::1");
+  CHECK(both("PEER_CERT") == "-----BEGIN%20 -----BEGIN%20");
+  CHECK(both("PEER_CERT_V_START") == "2026-11-21T11:16:18.000Z 2026-11-21T11:16:18.000Z");
+  CHECK(both("PEER_CERT_V_END(%s)") == "1795259779 1795259779");
+  CHECK(both("LOCAL_URI_SAN") == "spiffe://ours spiffe://ours");
+  CHECK(both("LOCAL_DNS_SAN") == "ours.example ours.example");
+  CHECK(both("LOCAL_IP_SAN") == "10.0.0.2 10.0.0.2");
+  CHECK(example.text("%DOWNSTREAM_PEER_EMAIL_SAN% %DOWNSTREAM_LOCAL_EMAIL_SAN% %DOWNSTREAM_LOCAL_SUBJECT%") ==
+        "a@b c@d CN=ours");
+  CHECK(example.text("%DOWNSTREAM_PEER_SERIAL% %DOWNSTREAM_PEER_FINGERPRINT_256% %DOWNSTREAM_PEER_FINGERPRINT_1%") ==
+        "0a 256 1");
+  CHECK(example.text("%DOWNSTREAM_PEER_CHAIN_SERIALS% %DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256% "
+                     "%DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1%") == "0a,0b 256,257 1,2");
+  CHECK(example.text("%DOWNSTREAM_PEER_IP_SAN%", "") == "10.0.0.1,::1");
+  tls->peer.reset();
+  CHECK(both("PEER_CERT_V_START") == "- -");
+}
+
+TEST_CASE("sizes of heads, as Envoy counts them; an endpoint's name") {
+  Example example;
+  example.trailers.add("a", "bc");
+  // :method GET :path /hello :authority server:8080 :scheme http, x-request-id and its 36
+  CHECK(example.text("%REQUEST_HEADERS_BYTES%") == std::to_string(7 + 3 + 5 + 6 + 10 + 11 + 7 + 4 + 12 + 36));
+  CHECK(example.text("%RESPONSE_HEADERS_BYTES% %RESPONSE_TRAILERS_BYTES%") == std::to_string(7 + 3 + 29 + 1) + " 3");
+  example.response.status = 0;  // none came
+  example.response.headers.clear();
+  CHECK(example.text("%RESPONSE_HEADERS_BYTES%") == "0");
+  CHECK(example.text("%UPSTREAM_HOST_NAME% %UPSTREAM_HOST_NAME_WITHOUT_PORT%") == "10.244.0.4:8080 10.244.0.4");
+  auto endpoint = std::make_shared<Endpoint>();
+  endpoint->hostname = "db.example:99";
+  example.info.upstream_endpoint = endpoint;
+  example.info.upstream_connection_id = 12;
+  CHECK(example.text("%UPSTREAM_HOST_NAME% %UPSTREAM_HOST_NAME_WITHOUT_PORT% %UPSTREAM_HOST%") ==
+        "db.example:99 db.example 10.244.0.4:8080");
+  CHECK(example.text("%UPSTREAM_CONNECTION_ID%") == "12");
+  CHECK(example.text("<%CUSTOM_FLAGS%%LOCAL_REPLY_BODY%> %BYTES_RETRANSMITTED% %ROUNDTRIP_DURATION%") == "<> 0 -");
+  example.connection.transport_failure_reason = "TLS error: no certificate";
+  CHECK(example.text("%DOWNSTREAM_TRANSPORT_FAILURE_REASON%") == "TLS_error:_no_certificate");
 }
 
 TEST_CASE("gRPC status") {
