@@ -124,6 +124,40 @@ TEST_CASE("listener: the inspectors' timeout") {
   }
 }
 
+TEST_CASE("listener: a ClientHello in crumbs is looked at up to a bound") {
+  Fixture f;
+  auto l = listener("l");
+  l->listener_filters = {filter(ListenerFilter::Kind::tls_inspector)};
+  const Client client(f.open(l));
+  // As long as is allowed, a byte a record: the inspector would wait for all of it, which is 72 KiB on the wire.
+  const std::string message = std::string("\x01\0\x30\0", 4) + std::string(12 * 1024, '\0');
+  std::string crumbs;
+  for (const char c : message) crumbs += std::string("\x16\x03\x01\0\x01", 5) + c;
+  client.send(crumbs.substr(0, 16 * 1024));
+  f.t.wait_until([&] { return f.set.connections() == 1; });
+  for (int i = 0; i < 20; ++i) f.t.poll();
+  REQUIRE(f.set.connections() == 1);
+  REQUIRE(f.stat("downstream_listener_filter_error") == 0);
+  client.send(crumbs.substr(16 * 1024, 300));
+  f.t.wait_until([&] { return f.set.connections() == 0; });
+  REQUIRE(f.stat("downstream_listener_filter_error") == 1);
+  REQUIRE(f.stat("downstream_listener_filter_remote_close") == 0);
+  REQUIRE(f.echo.served.empty());
+}
+
+TEST_CASE("listener: a client that leaves before it is known what it speaks") {
+  Fixture f;
+  auto l = listener("l");
+  l->listener_filters = {filter(ListenerFilter::Kind::http_inspector)};
+  const Client client(f.open(l));
+  client.send("GE");
+  f.t.wait_until([&] { return f.set.connections() == 1; });
+  client.end();
+  f.t.wait_until([&] { return f.set.connections() == 0; });
+  REQUIRE(f.stat("downstream_listener_filter_remote_close") == 1);
+  REQUIRE(f.stat("downstream_listener_filter_error") == 0);
+}
+
 TEST_CASE("listener: filter_disabled looks at the port") {
   Fixture f;
   auto l = listener("l");

@@ -78,6 +78,74 @@ struct Wire {
   }
 };
 
+/// An engine by hand, whose every byte a test moves.
+struct RawClient {
+  RawClient() : context(SSL_CTX_new(TLS_method())), ssl(SSL_new(context)) {
+    SSL_set_connect_state(ssl);
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+  }
+  ~RawClient() {
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+  }
+  void send(MemoryTransport& wire) const {
+    char bytes[16 * 1024];
+    for (int n; (n = BIO_read(SSL_get_wbio(ssl), bytes, sizeof(bytes))) > 0;)
+      wire.send({bytes, static_cast<std::size_t>(n)});
+  }
+  void receive(MemoryTransport& wire) const {
+    const std::string bytes = wire.receive();
+    BIO_write(SSL_get_rbio(ssl), bytes.data(), static_cast<int>(bytes.size()));
+  }
+  SSL_CTX* context;
+  SSL* ssl;
+};
+
+TEST_CASE("tls: answers to a peer that asks for many and reads none are few") {
+  Mesh mesh;
+  mesh.server.require_client_certificate = false;
+  TestWorker t;
+  auto [hand, below_server] = MemoryTransport::make(5000);
+  const auto context = mesh.server_context();
+  const RawClient client;
+  auto started = t.start(tls_server(t.worker, std::move(below_server), context.get(), Buffer(), {}));
+  for (int i = 0; i < 10 && !(SSL_do_handshake(client.ssl) == 1 && started.done()); ++i) {
+    client.send(*hand);
+    t.poll();
+    client.receive(*hand);
+  }
+  client.send(*hand);
+  t.poll();
+  REQUIRE(started.done());
+  const TlsHandshake server = started.get();
+  REQUIRE(server);
+  REQUIRE(server.transport->tls()->version == "TLSv1.3");
+  hand->receive();
+  // Each asks for one in return; data between them is what an engine calls progress.
+  Buffer got;
+  std::optional<Errc> ended;
+  for (int i = 0; i < 10'000 && !ended; ++i) {
+    REQUIRE(SSL_key_update(client.ssl, SSL_KEY_UPDATE_REQUESTED) == 1);
+    REQUIRE(SSL_write(client.ssl, "x", 1) == 1);
+    client.send(*hand);
+    for (;;) {
+      const Result<std::size_t> n = server.transport->try_read(got, 1000);
+      if (n) continue;
+      if (n.error().code != Errc::would_block) ended = n.error().code;
+      break;
+    }
+  }
+  if (!ended) REQUIRE(got.size() == 10'000);
+  // What was held for it, all of it now.
+  std::size_t answers = 0;
+  for (int i = 0; i < 100; ++i) {
+    Buffer nothing;
+    (void)server.transport->try_write(nothing);
+    answers += hand->receive().size();
+  }
+  REQUIRE(answers <= 128 * 1024);
+}
+
 TEST_CASE("tls: an end without close_notify is an end, a cut record is not") {
   Wire wire;
   Buffer bytes;
