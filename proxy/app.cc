@@ -300,6 +300,9 @@ void App::collect_server(StatSink& sink) const {
   sink.gauge("server.total_connections", connections_.active());
   sink.gauge("server.days_until_first_cert_expiring", days_until_expiry());
   sink.gauge("listener_manager.workers_started", workers_started_ ? 1 : 0);
+  // There is no hot restart, and what is not known is refused.
+  for (const char* none : {"server.hot_restart_epoch", "server.parent_connections"}) sink.gauge(none, 0);
+  for (const char* none : {"server.static_unknown_fields", "server.dynamic_unknown_fields"}) sink.counter(none, 0);
   Histogram initialization;  // Envoy tells one value as a histogram
   if (live) {
     const TimePoint at = std::max(workers_open_at_, config().initialized_at().value_or(workers_open_at_));
@@ -320,6 +323,7 @@ Task<StatSnapshot> App::stats() {
   collect_server(all);
   config().collect(all);
   control_clusters_.collect(all);
+  dns_.collect(all);
   collect_membership(*config().snapshot(), all);
   collect_circuit_breakers(*config().snapshot(), upstreams_, all);
   logs_.collect(all);

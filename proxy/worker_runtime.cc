@@ -1,9 +1,12 @@
 #include "proxy/worker_runtime.h"
 
+#include "config/snapshot/stat_prefix.h"
 #include "filters/network/metadata_exchange.h"
 #include "proxy/net/time_slice.h"
 
 #include <pthread.h>
+
+#include <algorithm>
 
 namespace clew {
 
@@ -20,14 +23,6 @@ const WrapUpstream wrap_upstream = [](std::unique_ptr<Transport> upstream, const
     info.upstream_peer = std::move(peer.metadata);
   });
 };
-
-/// One of each stat_prefix, made at its first connection.
-template <class Stats>
-Stats& find_or_make(StringMap<std::unique_ptr<Stats>>& all, const std::string& stat_prefix) {
-  auto& stats = all[stat_prefix];
-  if (!stats) stats = std::make_unique<Stats>();
-  return *stats;
-}
 
 }  // namespace
 
@@ -70,14 +65,25 @@ Task<void> WorkerRuntime::serve(Transport& transport, ConnectionInfo& connection
                                 Buffer initial, DrainSignal& drain) {
   const auto* manager = std::get_if<std::shared_ptr<const HttpConnectionManager>>(&connection.chain->terminal);
   if (!manager) return serve_tcp(transport, connection, record.get(), std::move(initial));
-  const HttpService service{worker_, forwarder_, logger_, find_or_make(http_stats_, (*manager)->stat_prefix)};
+  const HttpService service{worker_, forwarder_, logger_,
+                            http_stats((*manager)->stat_prefix, connection.listener->address)};
   return serve_http(service, transport, std::move(initial), connection, **manager, drain);
+}
+
+/// Made at the first connection.
+HttpServerStats& WorkerRuntime::http_stats(const std::string& stat_prefix, const Address& listener) {
+  ByListener& all = http_stats_[stat_prefix];
+  const auto known = std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.first == listener; });
+  if (known != all.end()) return *known->second;
+  return *all.emplace_back(listener, std::make_unique<HttpServerStats>()).second;
 }
 
 Task<void> WorkerRuntime::serve_tcp(Transport& transport, const ConnectionInfo& connection, StreamInfo& info,
                                     Buffer initial) {
   const TcpProxy& proxy = *std::get<std::shared_ptr<const TcpProxy>>(connection.chain->terminal);
-  const TcpService service{clusters_, find_or_make(tcp_stats_, proxy.stat_prefix), wrap_upstream};
+  auto& stats = tcp_stats_[proxy.stat_prefix];
+  if (!stats) stats = std::make_unique<TcpProxyStats>();
+  const TcpService service{clusters_, *stats, wrap_upstream};
   co_await proxy_tcp(service, transport, std::move(initial), connection, proxy, info);
   logger_.log_connection(proxy.access_logs, connection, info);
 }
@@ -90,7 +96,12 @@ void WorkerRuntime::collect(StatSink& sink) const {
   clusters_.collect(sink);
   listeners_.collect(sink);
   logger_.collect(sink);
-  for (const auto& [prefix, stats] : http_stats_) stats->collect("http." + prefix, sink);
+  for (const auto& [prefix, all] : http_stats_) {
+    for (const auto& [listener, stats] : all) {
+      stats->collect("http." + prefix, sink);
+      stats->collect_answers(listener_stat_prefix(listener) + ".http." + prefix, sink);
+    }
+  }
   for (const auto& [prefix, stats] : tcp_stats_) stats->collect("tcp." + prefix, sink);
 }
 

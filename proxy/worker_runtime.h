@@ -13,6 +13,8 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace clew {
 
@@ -54,7 +56,11 @@ class WorkerRuntime final : public ConnectionHandler, public StatSource {
   ClusterManager clusters_;
   UpstreamForwarder forwarder_;
   AccessLogger logger_;
-  StringMap<std::unique_ptr<HttpServerStats>> http_stats_;
+  /// Of a stat_prefix: one of each listener, added up when they are told.
+  using ByListener = std::vector<std::pair<Address, std::unique_ptr<HttpServerStats>>>;
+  HttpServerStats& http_stats(const std::string& stat_prefix, const Address& listener);
+
+  StringMap<ByListener> http_stats_;
   StringMap<std::unique_ptr<TcpProxyStats>> tcp_stats_;
   ListenerSet listeners_;
   std::thread thread_;

@@ -6,6 +6,7 @@
 #include "proxy/base/strings.h"
 #include "proxy/stats/stats.h"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -41,10 +42,27 @@ struct SubscriptionStats {
   std::string version_text;
 };
 
+/// Updates of one cluster's endpoints: cluster.NAME.update_* and membership_change. Small, since there are thousands.
+struct EndpointUpdates {
+  std::uint32_t attempt = 0, success = 0, failure = 0, rejected = 0, empty = 0, no_rebuild = 0, fetch_timeout = 0,
+                membership_change = 0;
+  /// As of any subscription, an attempt is its start and each outcome.
+  void begun() { attempt += attempt == 0 ? 1 : 0; }
+  void outcome(std::uint32_t EndpointUpdates::* of) {
+    ++(this->*of);
+    ++attempt;
+  }
+  /// prefix: «cluster.NAME.»
+  void collect(const std::string& prefix, StatSink& sink) const;
+};
+/// As the gauge of a subscription says it: a number that another text does not have; 0: none yet.
+std::int64_t version_hash(std::string_view version);
+
 struct ConfigStats final : StatSource {
   SubscriptionStats cds, lds;
   StringMap<SubscriptionStats> rds;  // by name of the route table
   Counter cluster_added, cluster_modified, cluster_removed, listener_added, listener_modified, listener_removed;
+  Counter listener_in_place_updated;
   Gauge active_clusters, warming_clusters, listeners_active, listeners_warming, connected_state;
   std::string control_plane;  // who it said it was
 

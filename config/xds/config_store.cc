@@ -12,6 +12,7 @@
 #include "envoy/service/discovery/v3/discovery.pb.h"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 namespace clew {
@@ -38,8 +39,25 @@ std::string pass_over(std::string_view type, const std::string& name) {
   return {};
 }
 
-const std::string& eds_name(const Cluster& cluster) {
-  return cluster.eds_service_name.empty() ? cluster.name : cluster.eds_service_name;
+/// The endpoints' addresses, whatever else is said of them.
+bool same_members(const LoadAssignment* before, const LoadAssignment* after) {
+  std::vector<const Address*> addresses[2];
+  const LoadAssignment* const both[] = {before, after};
+  bool same = true;  // the same objects, as after most updates
+  for (int i = 0; i < 2; ++i)
+    if (both[i])
+      for (const LocalityEndpoints& locality : both[i]->localities)
+        for (const EndpointPtr& endpoint : locality.endpoints) {
+          const std::size_t at = addresses[i].size();
+          addresses[i].push_back(&endpoint->address);
+          if (i == 1) same = same && at < addresses[0].size() && addresses[0][at] == &endpoint->address;
+        }
+  if (addresses[0].size() != addresses[1].size()) return false;
+  if (same) return true;
+  std::unordered_set<Address> known;
+  for (const Address* address : addresses[0]) known.insert(*address);
+  return std::all_of(addresses[1].begin(), addresses[1].end(),
+                     [&known](const Address* address) { return known.contains(*address); });
 }
 
 }  // namespace
@@ -124,9 +142,13 @@ std::string ConfigStore::accept_endpoints(const Arrived& arrived) {
         into.value = std::move(*decoded);
         return std::string();
       });
-  if (!record.warming) return problem;
-  record.active = std::move(record.warming);
-  endpoints_changed(arrived.name);
+  const bool news = record.warming != nullptr;
+  if (news) {
+    record.active = std::move(record.warming);
+    endpoints_changed(arrived.name);
+  }
+  count_endpoints(arrived.name, problem.empty() ? &EndpointUpdates::success : &EndpointUpdates::rejected);
+  if (problem.empty() && !news) note_endpoints(arrived.name, &EndpointUpdates::no_rebuild);
   return problem;
 }
 
@@ -135,10 +157,26 @@ std::shared_ptr<const Needs> ConfigStore::share(Needs needs) {
   return last_needs_;
 }
 
+/// Of an EDS name: nearly always the one cluster that it is the name of.
+template <class F>
+void ConfigStore::for_each_cluster_of(const std::string& name, F&& f) {
+  if (const auto it = clusters_.find(name); it != clusters_.end()) f(it->first, it->second);
+  const auto others = clusters_by_eds_name_.find(name);
+  if (others == clusters_by_eds_name_.end()) return;
+  for (const std::string& other : others->second)
+    if (const auto it = clusters_.find(other); it != clusters_.end()) f(it->first, it->second);
+}
+
 void ConfigStore::endpoints_changed(const std::string& name) {
-  if (clusters_.contains(name)) changed_clusters_.insert(name);
-  if (const auto it = clusters_by_eds_name_.find(name); it != clusters_by_eds_name_.end())
-    changed_clusters_.insert(it->second.begin(), it->second.end());
+  for_each_cluster_of(name, [this](const std::string& cluster, auto&) { changed_clusters_.insert(cluster); });
+}
+
+void ConfigStore::count_endpoints(const std::string& name, std::uint32_t EndpointUpdates::* outcome) {
+  for_each_cluster_of(name, [outcome](const std::string&, auto& record) { record.updates.outcome(outcome); });
+}
+
+void ConfigStore::note_endpoints(const std::string& name, std::uint32_t EndpointUpdates::* what) {
+  for_each_cluster_of(name, [what](const std::string&, auto& record) { ++(record.updates.*what); });
 }
 
 /// A listener whose log cannot be written is refused rather than served without.
@@ -166,13 +204,15 @@ void ConfigStore::remove_resource(std::string_view type_url, const std::string& 
     changed_clusters_.insert(name);
     references_changed_ = true;
     stats_.cluster_removed.add();
-  } else if (type_url == type_url::listener && !static_listeners_.contains(name) && listeners_.erase(name)) {
+  } else if (type_url == type_url::listener && !static_listeners_.contains(name) && listeners_.contains(name)) {
+    if (const auto& active = listeners_[name].active) drain(active->value, nullptr);
+    listeners_.erase(name);
     warming_listeners_.erase(name);
     changed_listeners_.insert(name);
     references_changed_ = true;
     stats_.listener_removed.add();
-  } else if (type_url != type_url::route) {
-    do_without(type_url, name);
+  } else if (type_url != type_url::route && !do_without(type_url, name) && type_url == type_url::endpoints) {
+    note_endpoints(name, &EndpointUpdates::empty);
   }
 }
 
@@ -236,25 +276,6 @@ Refusals ConfigStore::on_response(const envoy::service::discovery::v3::DeltaDisc
   return refusals;
 }
 
-void ConfigStore::count(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response, const Refusals& refusals,
-                        Duration took) {
-  const std::string& version = response.system_version_info();
-  const WallTime now = clock_.wall();
-  if (response.type_url() == type_url::route) {
-    for (const auto& resource : response.resources()) {
-      const auto rds = stats_.rds.find(resource.name());
-      if (rds == stats_.rds.end()) continue;
-      refusals.names.contains(resource.name()) ? rds->second.rejected() : rds->second.accepted(version, now, took);
-    }
-    return;
-  }
-  if (response.type_url() != type_url::cluster && response.type_url() != type_url::listener) return;
-  SubscriptionStats& stats = response.type_url() == type_url::cluster ? stats_.cds : stats_.lds;
-  if (!refusals.detail.empty()) return stats.rejected();
-  stats.accepted(version, now, took);
-  if (response.resources_size() + response.removed_resources_size() > 0) stats.reloaded(now);
-}
-
 void ConfigStore::on_subscribed() {
   stats_.cds.begun();
   stats_.lds.begun();
@@ -266,6 +287,8 @@ void ConfigStore::on_connected(bool connected) {
   stats_.cds.failed();
   stats_.lds.failed();
   for (auto& [name, rds] : stats_.rds) rds.failed();
+  for (auto& [name, cluster] : clusters_)
+    if (cluster.updates.attempt > 0) cluster.updates.outcome(&EndpointUpdates::failure);
 }
 
 std::string ConfigStore::on_secret(const std::string& name, const google::protobuf::Any& resource,
@@ -282,6 +305,7 @@ void ConfigStore::on_fetch_timeout(std::string_view type_url, const std::string&
            type_url, name);
   if (const auto rds = stats_.rds.find(name); type_url == type_url::route && rds != stats_.rds.end())
     rds->second.timed_out();
+  if (type_url == type_url::endpoints) count_endpoints(name, &EndpointUpdates::fetch_timeout);
   settle();
 }
 
@@ -384,6 +408,7 @@ void ConfigStore::activate_listeners() {
   std::erase_if(warming_listeners_, [&](const std::string& name) {
     Record<Listener>& record = listeners_.find(name)->second;
     if (!(clusters_ready_ || static_listeners_.contains(name)) || !warm(*record.warming)) return false;
+    if (record.active) drain(record.active->value, record.warming->value.get());
     go_live(record, stats_.listener_added, stats_.listener_modified);
     changed_listeners_.insert(name);
     return true;
@@ -402,11 +427,12 @@ void ConfigStore::update_wants() {
   };
   std::vector<std::shared_ptr<const Cluster>> dns;
   clusters_by_eds_name_.clear();
-  for (const auto& [name, record] : clusters_) {
+  for (auto& [name, record] : clusters_) {
     for (const auto* accepted : {record.active.get(), record.warming.get()}) {
       if (!accepted) continue;
       want_secrets(*accepted->needs);
       if (accepted->value->type != Cluster::Type::eds) continue;
+      record.updates.begun();
       eds.insert_or_assign(eds_name(*accepted->value), accepted->needs->eds_timeout);
       if (eds_name(*accepted->value) != name) clusters_by_eds_name_[eds_name(*accepted->value)].insert(name);
     }
@@ -468,7 +494,11 @@ void ConfigStore::publish() {
       clusters.set(name, nullptr);
     } else if (it->second.active) {
       const auto& cluster = it->second.active->value;
-      clusters.set(name, std::make_shared<ClusterEntry>(ClusterEntry{cluster, endpoints_of(cluster)}));
+      auto endpoints = endpoints_of(cluster);
+      const ClusterEntry* const before = snapshot_->clusters.find(name);
+      if (!same_members(before ? before->endpoints.get() : nullptr, endpoints.get()))
+        ++it->second.updates.membership_change;
+      clusters.set(name, std::make_shared<ClusterEntry>(ClusterEntry{cluster, std::move(endpoints)}));
     }
   }
   next->clusters = std::move(clusters).finish();
@@ -495,33 +525,6 @@ void ConfigStore::publish() {
   changed_routes_.clear();
   snapshot_ = next;
   wants_.publish(Update{std::move(next), std::move(changes)});
-}
-
-void ConfigStore::update_gauges() {
-  stats_.warming_clusters.set(static_cast<std::int64_t>(warming_clusters_.size()));
-  stats_.active_clusters.set(static_cast<std::int64_t>(snapshot_->clusters.size()));
-  stats_.listeners_warming.set(static_cast<std::int64_t>(warming_listeners_.size()));
-  stats_.listeners_active.set(static_cast<std::int64_t>(snapshot_->listeners.size()));
-}
-
-/// As Envoy names them: a route table's by the first connection manager that asks for it.
-void ConfigStore::collect(StatSink& sink) const {
-  stats_.collect(sink);
-  std::set<std::string_view> told;
-  const auto tell = [&](const FilterChain& chain) {
-    const auto* const manager = std::get_if<std::shared_ptr<const HttpConnectionManager>>(&chain.terminal);
-    if (!manager || (*manager)->inline_routes) return;
-    const auto rds = stats_.rds.find((*manager)->rds_name);
-    if (rds == stats_.rds.end() || !told.insert(rds->first).second) return;
-    std::string prefix = "http." + (*manager)->stat_prefix + ".rds." + rds->first + ".";
-    std::replace(prefix.begin(), prefix.end(), ':', '_');
-    rds->second.collect(prefix, sink);
-    rds->second.collect_reloads(prefix, sink);
-  };
-  snapshot_->listeners.for_each([&](const std::string&, const std::shared_ptr<const Listener>& listener) {
-    for (const auto& chain : listener->chains) tell(*chain);
-    if (listener->default_chain) tell(*listener->default_chain);
-  });
 }
 
 }  // namespace clew

@@ -86,7 +86,15 @@ class ConfigStore final : public AdsHandler {
   bool do_without(std::string_view type_url, const std::string& name);
   void remove_resource(std::string_view type_url, const std::string& name);
   std::shared_ptr<const Needs> share(Needs needs);
+  /// What its endpoints are asked for by.
+  static const std::string& eds_name(const Cluster& cluster) {
+    return cluster.eds_service_name.empty() ? cluster.name : cluster.eds_service_name;
+  }
+  template <class F>
+  void for_each_cluster_of(const std::string& name, F&& f);
   void endpoints_changed(const std::string& name);
+  void count_endpoints(const std::string& name, std::uint32_t EndpointUpdates::* outcome);
+  void note_endpoints(const std::string& name, std::uint32_t EndpointUpdates::* what);
   std::string open_logs(const Listener& listener) const;
   bool warm(const Accepted<Cluster>& cluster) const;
   bool warm(const Accepted<Listener>& listener) const;
@@ -97,9 +105,11 @@ class ConfigStore final : public AdsHandler {
   void go_live(Record<T>& record, Counter& added, Counter& modified);
   void activate_clusters();
   void activate_listeners();
+  void drain(const std::shared_ptr<const Listener>& old, const Listener* next);
   void update_wants();
   void publish();
   void update_gauges();
+  void collect_updates(const Record<Cluster>& record, StatSink& sink) const;
   void count(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response, const Refusals& refusals,
              Duration took);
 
@@ -126,6 +136,8 @@ class ConfigStore final : public AdsHandler {
   std::set<std::string> changed_clusters_, changed_listeners_, changed_routes_;
   SnapshotPtr snapshot_ = std::make_shared<Snapshot>();
   ConfigStats stats_;
+  std::vector<std::weak_ptr<const Listener>> draining_listeners_;
+  std::vector<std::weak_ptr<const FilterChain>> draining_chains_;
 };
 
 }  // namespace clew

@@ -2,6 +2,7 @@
 // unchanged, and an equal resource sent again is recognised by them.
 #pragma once
 
+#include "config/xds/config_stats.h"
 #include "config/xds/decode.h"
 #include "proxy/base/clock.h"
 
@@ -27,9 +28,17 @@ struct Refused {
   WallTime when{};
 };
 
+/// What is remembered of a name beyond its versions.
+template <class T>
+struct Remembered {};
+template <>
+struct Remembered<Cluster> {
+  EndpointUpdates updates;
+};
+
 /// Everything known under one name: what serves, what waits for what it needs, what was refused.
 template <class T>
-struct Record {
+struct Record : Remembered<T> {
   std::unique_ptr<Accepted<T>> active, warming;
   std::unique_ptr<Refused> error;
 

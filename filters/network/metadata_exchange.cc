@@ -47,6 +47,7 @@ class PeerExchangeTransport final : public Transport {
   const TlsInfo* tls() const override { return inner_->tls(); }
   std::uint64_t wire_bytes_read() const override { return inner_->wire_bytes_read(); }
   std::uint64_t wire_bytes_written() const override { return inner_->wire_bytes_written(); }
+  void count_into(ByteCounters& counters) override { inner_->count_into(counters); }
 
  private:
   enum class State : std::uint8_t { head, message, through };

@@ -78,6 +78,11 @@ struct Error {
   friend bool operator==(Error, Error) = default;
 };
 
+/// Of a transport: the other side ended it, in good order or not.
+inline bool ended_by_peer(Errc code) {
+  return code == Errc::eof || code == Errc::connection_reset || code == Errc::tls_protocol;
+}
+
 /// Only reached when a caller ignored has_value(); ends in an exception that names the cause.
 [[noreturn]] void throw_exception_from_error(Error error, const boost::source_location& where);
 

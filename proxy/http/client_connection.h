@@ -12,6 +12,7 @@
 
 namespace clew {
 
+struct ClientStats;  // proxy/http/codec_stats.h
 struct UpstreamHttpOptions;
 
 /// One request and its response on a client connection. Destroying it unfinished resets the stream (h2) or closes the
@@ -61,9 +62,12 @@ class ClientConnection {
   std::function<void()> on_change;
 };
 
+/// stats: null: not counted.
 std::unique_ptr<ClientConnection> make_http1_client(Worker& worker, std::unique_ptr<Transport> transport,
-                                                    const UpstreamHttpOptions& options);
+                                                    const UpstreamHttpOptions& options,
+                                                    std::shared_ptr<ClientStats> stats = nullptr);
 std::unique_ptr<ClientConnection> make_http2_client(Worker& worker, std::unique_ptr<Transport> transport,
-                                                    const UpstreamHttpOptions& options);
+                                                    const UpstreamHttpOptions& options,
+                                                    std::shared_ptr<ClientStats> stats = nullptr);
 
 }  // namespace clew

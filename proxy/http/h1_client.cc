@@ -18,7 +18,8 @@ constexpr std::size_t read_size = Buffer::slab_size;
 /// it, so that any of them may go first.
 class Http1Core : public std::enable_shared_from_this<Http1Core> {
  public:
-  Http1Core(Worker& worker, std::unique_ptr<Transport> transport, const UpstreamHttpOptions& options);
+  Http1Core(Worker& worker, std::unique_ptr<Transport> transport, const UpstreamHttpOptions& options,
+            std::shared_ptr<ClientStats> stats);
 
   bool can_open() const { return !closed && !busy && !draining; }
   /// Takes it for an exchange, unless it turns out to be no good.
@@ -31,6 +32,7 @@ class Http1Core : public std::enable_shared_from_this<Http1Core> {
   void changed();
 
   Worker& worker;
+  const std::shared_ptr<ClientStats> stats;  // null: not counted
   const std::unique_ptr<Transport> transport;
   Http1Decoder decoder;
   ReadWatch watch;
@@ -113,12 +115,15 @@ Http1Options client_options(const UpstreamHttpOptions& options) {
   return out;
 }
 
-Http1Core::Http1Core(Worker& w, std::unique_ptr<Transport> t, const UpstreamHttpOptions& options)
+Http1Core::Http1Core(Worker& w, std::unique_ptr<Transport> t, const UpstreamHttpOptions& options,
+                     std::shared_ptr<ClientStats> s)
     : worker(w),
+      stats(std::move(s)),
       transport(std::move(t)),
       decoder(Http1Decoder::Kind::response, client_options(options)),
       watch(w, *transport),
       preserve_case(options.preserve_header_case) {
+  if (stats) transport->count_into(stats->bytes);
   watch.on_ready = [this] {
     if (!busy && !closed) readable_while_idle();
   };
@@ -286,8 +291,10 @@ Task<Result<void>> Http1Exchange::readable() {
 }  // namespace
 
 std::unique_ptr<ClientConnection> make_http1_client(Worker& worker, std::unique_ptr<Transport> transport,
-                                                    const UpstreamHttpOptions& options) {
-  return std::make_unique<Http1Connection>(std::make_shared<Http1Core>(worker, std::move(transport), options));
+                                                    const UpstreamHttpOptions& options,
+                                                    std::shared_ptr<ClientStats> stats) {
+  return std::make_unique<Http1Connection>(
+      std::make_shared<Http1Core>(worker, std::move(transport), options, std::move(stats)));
 }
 
 }  // namespace clew

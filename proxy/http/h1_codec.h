@@ -7,6 +7,7 @@
 #include "proxy/base/buffer.h"
 #include "proxy/base/recycled.h"
 #include "proxy/base/result.h"
+#include "proxy/http/codec_stats.h"
 #include "proxy/http/message.h"
 
 #include <llhttp.h>
@@ -26,6 +27,7 @@ struct Http1Options {
   bool preserve_case = false;
   std::string_view default_host;  // for HTTP/1.0 without Host; empty: none
   HttpConnectionManager::Underscores underscores = HttpConnectionManager::Underscores::allow;
+  Http1CodecStats* stats = nullptr;  // null: not counted
 };
 
 class Http1Decoder : public Recycled {

@@ -229,7 +229,10 @@ bool Http1Decoder::field_done() {
   const std::string_view value = trim(value_.view());
   name_ = value_ = Text{};
   if (options_.underscores != Underscores::allow && name.find('_') != std::string_view::npos) {
-    if (options_.underscores == Underscores::drop_header) return true;
+    const bool drop = options_.underscores == Underscores::drop_header;
+    if (Http1CodecStats* stats = options_.stats)
+      (drop ? stats->dropped_headers_with_underscores : stats->requests_rejected_with_underscores_in_headers).add();
+    if (drop) return true;
     error_ = Error{Errc::http_bad_message};
     details_ = "http1.unexpected_underscore";
     return false;

@@ -85,7 +85,11 @@ class Http1Server final : public ResponseWriter, public Recycled, private Served
   ReadWatch& watch();
   void client_ready();
   void client_gone(Errc cause);
+  void ended(Errc cause);
   bool must_close() const;
+  bool enough_requests() const {
+    return hcm.max_requests_per_connection != 0 && requests_ >= hcm.max_requests_per_connection;
+  }
 
   std::unique_ptr<ReadWatch> watch_;  // from the first wait that is not for a request
   Buffer input_, output_;
@@ -102,6 +106,7 @@ class Http1Server final : public ResponseWriter, public Recycled, private Served
   std::unique_ptr<Timer> life_;  // max_connection_duration, then drain_timeout; null: not limited
   std::uint64_t requests_ = 0;
   bool idle_ = false, closing_ = false, head_late_ = false, draining_ = false;
+  bool ended_ = false, left_ = false, ended_active_ = false;  // the connection, by the client, amid a request
   bool last_ = false;  // the client says that nothing follows the request that was served
 };
 
@@ -155,7 +160,7 @@ void RequestBody::detach(Errc cause) {
 
 // ---- Http1Server
 
-Http1Options server_options(const HttpConnectionManager& hcm) {
+Http1Options server_options(const HttpConnectionManager& hcm, Http1CodecStats& stats) {
   Http1Options options;
   options.max_head_bytes = std::size_t{hcm.max_headers_kb} * 1024;
   options.max_fields = hcm.max_headers_count;
@@ -164,6 +169,7 @@ Http1Options server_options(const HttpConnectionManager& hcm) {
   options.preserve_case = hcm.preserve_header_case;
   options.default_host = hcm.default_host_for_http_10;
   options.underscores = hcm.headers_with_underscores;
+  options.stats = &stats;
   return options;
 }
 
@@ -202,6 +208,7 @@ Task<void> Http1Server::hand_over(std::unique_ptr<Http1Server> self) {
 /// The first bytes are ours.
 void Http1Server::begin() {
   service.stats.downstream_cx_http1_total.add();
+  service.stats.downstream_cx_http1_active.add();
   if (!hcm.max_connection_duration || *hcm.max_connection_duration <= Duration::zero()) return;
   life_ = std::make_unique<Timer>(service.worker.timers(), [this] { life_over(); });
   life_->arm(*hcm.max_connection_duration);
@@ -236,6 +243,8 @@ Task<void> Http1Server::end() {
   life_.reset();
   co_await linger();
   transport.close(Errc::eof);
+  service.stats.downstream_cx_http1_active.sub();
+  service.stats.count_end(left_, ended_active_);
   if (watch_) co_await watch_->join();
 }
 
@@ -250,8 +259,10 @@ void Http1Server::arm(Deadline deadline, Duration after) {
 
 void Http1Server::time_over() {
   switch (deadline_) {
-    case Deadline::idle: service.stats.downstream_cx_idle_timeout.add(); [[fallthrough]];
-    case Deadline::linger: return transport.close(Errc::idle_timeout);
+    case Deadline::idle: service.stats.downstream_cx_idle_timeout.add(); return transport.close(Errc::idle_timeout);
+    case Deadline::linger:
+      service.stats.downstream_cx_delayed_close_timeout.add();
+      return transport.close(Errc::idle_timeout);
     case Deadline::head: head_late_ = true; return watch().interrupt();
     case Deadline::watch: return watch().start();
   }
@@ -280,7 +291,8 @@ class Http1Server::Serving {
  public:
   Serving(Http1Server& server, Stream& stream) : server_(server) {
     server.stream_ = &stream;
-    server.decoder_ = std::make_unique<Http1Decoder>(Http1Decoder::Kind::request, server_options(server.hcm));
+    server.decoder_ = std::make_unique<Http1Decoder>(Http1Decoder::Kind::request,
+                                                     server_options(server.hcm, server.service.stats.http1));
     server.decoder_->begin(stream.request);
   }
   ~Serving() {
@@ -308,7 +320,10 @@ Task<bool> Http1Server::serve_one() {
   if (!head) {
     closing_ = true;
     if (head.error().code == Errc::eof) co_return false;  // nothing but line ends came
-    if (head.error().code != Errc::downstream_closed && head.error().code != Errc::request_timeout)
+    service.stats.downstream_rq_http1_total.add();
+    if (head.error().code == Errc::request_timeout)
+      service.stats.downstream_rq_header_timeout.add();
+    else if (head.error().code != Errc::downstream_closed)
       service.stats.downstream_cx_protocol_error.add();
     co_await refuse_stream(stream, head.error().code, decoder_->details(), *this, service.observer);
     co_return false;
@@ -348,9 +363,19 @@ Result<std::size_t> Http1Server::fill() {
   const Result<std::size_t> got = transport.try_read(input_, read_size);
   if (!got && got.error().code != Errc::would_block) {
     if (decoder_) decoder_->end_of_input();
-    closing_ = true;
+    ended(got.error().code);
   }
   return got;
+}
+
+/// The connection is over, whoever ended it.
+void Http1Server::ended(Errc cause) {
+  if (!std::exchange(ended_, true)) {
+    left_ = ended_by_peer(cause);
+    ended_active_ = stream_ != nullptr;
+    if (left_ && ended_active_) service.stats.downstream_rq_rx_reset.add();
+  }
+  closing_ = true;
 }
 
 /// The background watch: while a request that is complete is being served, nobody else reads.
@@ -369,8 +394,8 @@ void Http1Server::client_gone(Errc cause) {
 }
 
 bool Http1Server::must_close() const {
-  const bool enough = hcm.max_requests_per_connection != 0 && requests_ >= hcm.max_requests_per_connection;
-  return closing_ || enough || draining_ || drain.draining() || !stream_->request.keep_alive || !decoder_->complete();
+  return closing_ || enough_requests() || draining_ || drain.draining() || !stream_->request.keep_alive ||
+         !decoder_->complete();
 }
 
 Task<Result<void>> Http1Server::inform(const ResponseHead& head) {
@@ -383,6 +408,7 @@ Task<Result<void>> Http1Server::inform(const ResponseHead& head) {
 Task<Result<void>> Http1Server::respond(ResponseHead& head, Body* body) {
   if (!head.upgraded && must_close()) {
     if (drain.draining() && !closing_) service.stats.downstream_cx_drain_close.add();
+    if (enough_requests() && !closing_) service.stats.downstream_cx_max_requests_reached.add();
     closing_ = true;
   }
   const ResponseEncoding encoding{stream_->request, body == nullptr, closing_, hcm.preserve_header_case};
@@ -399,7 +425,7 @@ Task<Result<void>> Http1Server::respond(ResponseHead& head, Body* body) {
     sent = co_await write_all(transport, output_);
   }
   if (!sent) {
-    closing_ = true;
+    ended(sent.error().code);
     if (body) body->cancel(sent.error().code);
     // Only a reset tells a client that a body which the connection's end would end is not whole.
     transport.close(sent.error().code, framing == Http1Decoder::Framing::until_close);
@@ -444,6 +470,7 @@ Task<void> Http1Server::linger() {
       if (share_.spent(*got)) co_await service.worker.loop().yield();
       continue;
     }
+    left_ |= got.error().code == Errc::eof;
     if (got.error().code != Errc::would_block || last_) break;
     Task<Result<void>> there = readable();
     co_await std::move(there);

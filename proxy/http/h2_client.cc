@@ -29,7 +29,8 @@ Errc cause_of(Errc end) {
 /// that any of them may go first.
 class H2ClientCore final : public H2Session::Owner {
  public:
-  H2ClientCore(Worker& worker, std::unique_ptr<Transport> transport, const UpstreamHttpOptions& options);
+  H2ClientCore(Worker& worker, std::unique_ptr<Transport> transport, const UpstreamHttpOptions& options,
+               std::shared_ptr<ClientStats> stats);
 
   static Task<void> run(std::shared_ptr<H2ClientCore> self);
   static Task<void> write(std::shared_ptr<H2ClientCore> self) { co_await self->io.write(); }
@@ -52,6 +53,7 @@ class H2ClientCore final : public H2Session::Owner {
   void changed();
 
   Worker& worker;
+  const std::shared_ptr<ClientStats> stats;  // null: not counted
   const std::unique_ptr<Transport> transport;
   H2Session session;
   H2Io io;
@@ -118,24 +120,31 @@ class H2Exchange final : public ClientExchange, public H2Stream {
 
 // ---- H2ClientCore
 
-H2Options client_options(const UpstreamHttpOptions& from) {
+H2Options client_options(const UpstreamHttpOptions& from, ClientStats* stats) {
   H2Options options;
   options.server = false;
   options.stream_window = from.initial_stream_window;
   options.connection_window = from.initial_connection_window;
+  if (stats) options.stats = &stats->http2;
   return options;
 }
 
-H2ClientCore::H2ClientCore(Worker& w, std::unique_ptr<Transport> t, const UpstreamHttpOptions& options)
+H2ClientCore::H2ClientCore(Worker& w, std::unique_ptr<Transport> t, const UpstreamHttpOptions& options,
+                           std::shared_ptr<ClientStats> s)
     : worker(w),
+      stats(std::move(s)),
       transport(std::move(t)),
-      session(*this, client_options(options)),
+      session(*this, client_options(options, stats.get())),
       io(w, *transport, session),
       max_streams_(options.max_concurrent_streams),
       ping_interval_(options.keepalive_interval.value_or(Duration::zero())),
       ping_timeout_(options.keepalive_timeout.value_or(std::chrono::seconds(20))),
       ping_timer_(w.timers(), [this] { ping(); }),
-      pong_timer_(w.timers(), [this] { close(Errc::upstream_closed); }) {
+      pong_timer_(w.timers(), [this] {
+        if (stats) stats->http2.keepalive_timeout.add();
+        close(Errc::upstream_closed);
+      }) {
+  if (stats) transport->count_into(stats->bytes);
   if (ping_interval_ > Duration::zero()) ping_timer_.arm(ping_interval_);
 }
 
@@ -337,8 +346,9 @@ class H2Client final : public ClientConnection {
 }  // namespace
 
 std::unique_ptr<ClientConnection> make_http2_client(Worker& worker, std::unique_ptr<Transport> transport,
-                                                    const UpstreamHttpOptions& options) {
-  auto core = std::make_shared<H2ClientCore>(worker, std::move(transport), options);
+                                                    const UpstreamHttpOptions& options,
+                                                    std::shared_ptr<ClientStats> stats) {
+  auto core = std::make_shared<H2ClientCore>(worker, std::move(transport), options, std::move(stats));
   core->self = core;
   auto client = std::make_unique<H2Client>(core);
   spawn(worker.loop(), H2ClientCore::run(core));

@@ -50,9 +50,10 @@ int H2Session::add_field(std::string_view name, std::string_view value) {
       block_.bytes > options_.max_header_bytes + field_overhead * options_.max_header_count) {
     block_.stream->error =
         block_.count > options_.max_header_count ? Errc::http_too_many_headers : Errc::http_headers_too_large;
+    count(&Http2CodecStats::header_overflow);
     block_.stream->on_received();
     block_.stream = nullptr;
-    return accounting_.premature_reset() ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : flood("oversized heads");
+    return accounting_.premature_reset() ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : flood_of_resets("oversized heads");
   }
   if (!name.empty() && name.front() == ':') return add_pseudo(id, value) ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   HeaderMap& map = *block_.head.headers;
@@ -113,6 +114,7 @@ void H2Session::end_block(bool end_stream) {
   if (!stream) return;
   finish_cookie();
   if (block_.trailers) {
+    count(&Http2CodecStats::trailers);
     stream->in_trailers = block_.head.headers;
     stream->in_ended = true;
     stream->on_received();

@@ -164,8 +164,14 @@ void ServerStream::on_head(const H2Head& head) {
     };
     const std::size_t before = request.headers.size();
     request.headers.remove_if(underscored);
-    if (server_.hcm.headers_with_underscores == Underscores::reject_request && request.headers.size() != before)
+    const std::size_t dropped = before - request.headers.size();
+    Http2CodecStats& stats = server_.service.stats.http2;
+    if (server_.hcm.headers_with_underscores == Underscores::drop_header) {
+      stats.dropped_headers_with_underscores.add(dropped);
+    } else if (dropped > 0) {
+      stats.requests_rejected_with_underscores_in_headers.add();
       return refuse("http2.unexpected_underscore");
+    }
   }
   server_.head_done(*this);
 }
@@ -271,14 +277,17 @@ Task<Result<void>> ServerStream::pull(Body& body) {
 
 /// A peer that keeps its window shut is given the stream's idle timeout.
 Task<void> ServerStream::wait_for_progress() {
-  Timer patience(server_.service.worker.timers(), [this] { abort(Errc::stream_idle_timeout); });
+  Timer patience(server_.service.worker.timers(), [this] {
+    server_.service.stats.http2.tx_flush_timeout.add();
+    abort(Errc::stream_idle_timeout);
+  });
   if (server_.hcm.stream_idle_timeout > Duration::zero()) patience.arm(server_.hcm.stream_idle_timeout);
   co_await progress_.wait();
 }
 
 // ---- H2Server
 
-H2Options server_options(const HttpConnectionManager& hcm) {
+H2Options server_options(const HttpConnectionManager& hcm, Http2CodecStats& stats) {
   H2Options options;
   options.server = true;
   options.max_concurrent_streams = hcm.max_concurrent_streams;
@@ -287,12 +296,13 @@ H2Options server_options(const HttpConnectionManager& hcm) {
   options.max_header_bytes = std::size_t{hcm.max_headers_kb} * 1024;
   options.max_header_count = hcm.max_headers_count;
   options.extended_connect = !hcm.upgrades.empty();
+  options.stats = &stats;
   return options;
 }
 
 H2Server::H2Server(ServedConnection connection)
     : ServedConnection(std::move(connection)),
-      session(*this, server_options(hcm)),
+      session(*this, server_options(hcm, service.stats.http2)),
       io(service.worker, transport, session),
       requests_(service.worker.loop()),
       writer_(service.worker.loop()),
@@ -303,7 +313,10 @@ H2Server::H2Server(ServedConnection connection)
                     start_drain();
                   }),
       drain_timer_(service.worker.timers(), [this] { last_goaway(); }),
-      head_timer_(service.worker.timers(), [this] { transport.close(Errc::request_timeout); }) {}
+      head_timer_(service.worker.timers(), [this] {
+        service.stats.downstream_rq_header_timeout.add();
+        transport.close(Errc::request_timeout);
+      }) {}
 
 Task<void> H2Server::run(std::unique_ptr<H2Server> self, Buffer initial) {
   H2Server& server = *self;
@@ -315,10 +328,12 @@ Task<void> H2Server::run(std::unique_ptr<H2Server> self, Buffer initial) {
   co_await server.io.linger();
   server.transport.close(Errc::eof);
   co_await server.writer_.join();
+  server.service.stats.downstream_cx_http2_active.sub();
 }
 
 void H2Server::begin() {
   service.stats.downstream_cx_http2_total.add();
+  service.stats.downstream_cx_http2_active.add();
   if (hcm.max_connection_duration && *hcm.max_connection_duration > Duration::zero())
     life_timer_.arm(*hcm.max_connection_duration);
   drain.set_hook([this] { start_drain(); });
@@ -330,6 +345,8 @@ void H2Server::begin() {
 void H2Server::over(Errc why) {
   if (why == Errc::http_bad_message || why == Errc::http_flood || session.failed() == Errc::http_bad_message)
     service.stats.downstream_cx_protocol_error.add();
+  if (session.too_many_resets()) service.stats.downstream_rq_too_many_premature_resets.add();
+  service.stats.count_end(!session.over() && ended_by_peer(why), session.active() > 0);
   CLEW_LOG(http2, debug, "connection {}: {} after {} requests", info.id, to_string(why), requests_seen_);
 
   drain.set_hook(nullptr);
@@ -379,7 +396,10 @@ void H2Server::after_feed() {
   if (!busy()) rest();
   const Duration late = head_of_ ? head_time(hcm) : Duration::zero();
   if (late > Duration::zero() && !head_timer_.armed()) head_timer_.arm(late);
-  if (hcm.max_requests_per_connection > 0 && requests_seen_ >= hcm.max_requests_per_connection) start_drain();
+  if (hcm.max_requests_per_connection > 0 && requests_seen_ >= hcm.max_requests_per_connection) {
+    if (!draining_) service.stats.downstream_cx_max_requests_reached.add();
+    start_drain();
+  }
 }
 
 /// A head that was none is logged like a request, whatever its stream came to.
@@ -398,6 +418,7 @@ void H2Server::bury_dead() {
 
 Task<void> H2Server::bury(Streams stream) {
   ServerStream& refused = stream.front();
+  service.stats.downstream_rq_http2_total.add();
   co_await refuse_stream(refused.stream, refused.error, refused.refusal, refused, service.observer);
 }
 

@@ -89,11 +89,11 @@ struct H2Session::Callbacks {
   static int begin_frame(nghttp2_session* session, const nghttp2_frame_hd* head, void* user) {
     H2Session& s = self(user);
     if (nghttp2_session_get_outbound_queue_size(session) > max_control_queue + 3 * s.streams_.size())
-      return s.flood("frames to send");
+      return s.flood("frames to send", &Http2CodecStats::outbound_control_flood);
     switch (head->type) {
       case NGHTTP2_PRIORITY:  // nghttp2 reads over it and tells nobody else
         if (head->stream_id == 0) return s.fail(Errc::http_bad_message, NGHTTP2_PROTOCOL_ERROR);
-        return s.accounting_.priority() ? 0 : s.flood("priorities");
+        return s.accounting_.priority() ? 0 : s.flood("priorities", &Http2CodecStats::inbound_priority_frames_flood);
       case NGHTTP2_HEADERS:  // nghttp2 remembers no closed stream, and reads over these too
         if (s.closed_.ended(head->stream_id)) return s.fail(Errc::http_bad_message, NGHTTP2_STREAM_CLOSED);
         if (s.closed_.passed_over(head->stream_id)) return s.fail(Errc::http_bad_message, NGHTTP2_PROTOCOL_ERROR);
@@ -146,13 +146,18 @@ struct H2Session::Callbacks {
       case NGHTTP2_DATA: return s.data_received(frame->hd.stream_id, frame->hd.length - frame->data.padlen, end);
       case NGHTTP2_RST_STREAM: {
         const H2Stream* stream = s.find(frame->hd.stream_id);
+        s.count(&Http2CodecStats::rx_reset);
+        if (frame->rst_stream.error_code == NGHTTP2_REFUSED_STREAM) s.count(&Http2CodecStats::stream_refused_errors);
         const bool premature =
             !stream || (!stream->head_sent_ && s.now_ - stream->opened < H2Accounting::premature_age);
         s.closed_.ended_by_peer(frame->hd.stream_id);
-        if (s.options_.server && premature && !s.accounting_.premature_reset()) return s.flood("resets");
+        if (s.options_.server && premature && !s.accounting_.premature_reset()) return s.flood_of_resets("resets");
         return 0;
       }
-      case NGHTTP2_WINDOW_UPDATE: return s.accounting_.window_update() ? 0 : s.flood("window updates");
+      case NGHTTP2_WINDOW_UPDATE:
+        return s.accounting_.window_update()
+                   ? 0
+                   : s.flood("window updates", &Http2CodecStats::inbound_window_update_frames_flood);
       case NGHTTP2_SETTINGS:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK) return 0;
         if (!s.accounting_.settings(s.now_)) return s.flood("settings");
@@ -176,8 +181,9 @@ struct H2Session::Callbacks {
         stream && stream->error == Errc::ok) {
       stream->error = Errc::http_bad_message;
       stream->provoked_ = true;
+      s.count(&Http2CodecStats::rx_messaging_error);
       stream->on_received();
-      if (!s.accounting_.premature_reset()) return s.flood("malformed frames");
+      if (!s.accounting_.premature_reset()) return s.flood_of_resets("malformed frames");
     }
     return 0;
   }
@@ -195,6 +201,7 @@ struct H2Session::Callbacks {
         }
         return 0;
       case NGHTTP2_RST_STREAM:
+        s.count(&Http2CodecStats::tx_reset);
         // The codes of our own resets are others: this one the peer provoked.
         if (frame->rst_stream.error_code == NGHTTP2_PROTOCOL_ERROR ||
             frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR ||
@@ -203,10 +210,11 @@ struct H2Session::Callbacks {
           H2Stream* stream = s.find(frame->hd.stream_id);
           if (stream && stream->error == Errc::ok) stream->error = Errc::http_bad_message;
           const bool counted = stream && stream->provoked_;
-          if (!counted && !s.accounting_.premature_reset()) s.flood("provoked resets");  // its GOAWAY is next
+          if (!counted && !s.accounting_.premature_reset()) s.flood_of_resets("provoked resets");  // its GOAWAY is next
         }
         return 0;
       case NGHTTP2_GOAWAY:
+        s.count(&Http2CodecStats::goaway_sent);
         if (frame->goaway.error_code != NGHTTP2_NO_ERROR && s.failed_ == Errc::ok) s.failed_ = Errc::http_bad_message;
         return 0;
       default: return 0;
@@ -342,7 +350,8 @@ Result<void> H2Session::feed(Buffer& bytes, TimePoint now) {
     const ssize_t n =
         nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(front.data()), front.size());
     if (n < 0) {
-      if (failed_ == Errc::ok && n == NGHTTP2_ERR_FLOODED) flood("frames to answer");
+      if (failed_ == Errc::ok && n == NGHTTP2_ERR_FLOODED)
+        flood("frames to answer", &Http2CodecStats::outbound_control_flood);
       if (failed_ == Errc::ok) {
         failed_ = Errc::http_bad_message;  // such as a bad connection preface
         nghttp2_session_terminate_session(session_, NGHTTP2_PROTOCOL_ERROR);
@@ -357,9 +366,15 @@ Result<void> H2Session::feed(Buffer& bytes, TimePoint now) {
   return Error{failed_};
 }
 
-int H2Session::flood(const char* what) {
+int H2Session::flood(const char* what, Counter Http2CodecStats::* counter) {
   CLEW_LOG(http2, debug, "flood of {} after {} streams", what, streams_.size());
+  if (counter) count(counter);
   return fail(Errc::http_flood, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+int H2Session::flood_of_resets(const char* what) {
+  too_many_resets_ = true;
+  return flood(what);
 }
 
 int H2Session::fail(Errc cause, std::uint32_t code) {
@@ -398,7 +413,7 @@ void H2Session::append_data(H2Stream& stream, std::string_view frame_header, std
 
 int H2Session::data_received(std::int32_t id, std::size_t size, bool end) {
   if (size == 0 && !end) {
-    if (!accounting_.empty_frame()) return flood("empty DATA frames");
+    if (!accounting_.empty_frame()) return flood("empty DATA frames", &Http2CodecStats::inbound_empty_frames_flood);
     return 0;
   }
   accounting_.useful_frame();
@@ -537,12 +552,14 @@ void H2Session::attach(H2Stream& stream, std::int32_t id) {
   stream.opened = now_;
   stream.slot_ = streams_.size();
   streams_.push_back(&stream);
+  if (options_.stats) options_.stats->streams_active.add();
 }
 
 void H2Session::remove(H2Stream& stream) {
   streams_[stream.slot_] = streams_.back();
   streams_[stream.slot_]->slot_ = stream.slot_;
   streams_.pop_back();
+  if (options_.stats) options_.stats->streams_active.sub();
   stream.closed = true;
   if (stream.in_ended) closed_.ended_by_peer(stream.id);
 }

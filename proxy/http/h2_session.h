@@ -6,6 +6,7 @@
 #include "proxy/base/buffer.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/result.h"
+#include "proxy/http/codec_stats.h"
 #include "proxy/http/h2_accounting.h"
 #include "proxy/http/h2_closed_streams.h"
 #include "proxy/http/h2_memory.h"
@@ -101,6 +102,7 @@ struct H2Options {
       60 * 1024;  // names and values of a decoded head, cookie crumbs and dropped fields included
   std::uint32_t max_header_count = 100;  // a cookie counts once however many crumbs it came in
   bool extended_connect = false;         // server: allowed
+  Http2CodecStats* stats = nullptr;      // null: not counted; outlives the session
 };
 
 class H2Session {
@@ -136,6 +138,8 @@ class H2Session {
   bool over() const;
   /// ok, or what ended the session.
   Errc failed() const { return failed_; }
+  /// That was for resets.
+  bool too_many_resets() const { return too_many_resets_; }
 
   /// Server: 1xx, or the final head. With end_stream nothing follows.
   Result<void> send_head(H2Stream& stream, const ResponseHead& head, bool end_stream);
@@ -177,7 +181,11 @@ class H2Session {
   void attach(H2Stream& stream, std::int32_t id);
   void remove(H2Stream& stream);
   void close(H2Stream& stream, std::uint32_t code);
-  int flood(const char* what);
+  void count(Counter Http2CodecStats::* counter) {
+    if (options_.stats) (options_.stats->*counter).add();
+  }
+  int flood(const char* what, Counter Http2CodecStats::* counter = nullptr);
+  int flood_of_resets(const char* what);
   int fail(Errc cause, std::uint32_t code);
   void finish_cookie();
 
@@ -200,7 +208,7 @@ class H2Session {
   H2ClosedStreams closed_;
   TimePoint now_{};
   Errc failed_ = Errc::ok;
-  bool goaway_received_ = false;
+  bool goaway_received_ = false, too_many_resets_ = false;
   std::int32_t peer_last_stream_ = 0;
 
   struct {

@@ -3,6 +3,7 @@
 #include "proxy/http/client_cert_header.h"
 #include "proxy/http/local_reply.h"
 #include "proxy/http/path_normalize.h"
+#include "proxy/http/server_connection.h"
 #include "proxy/http/url.h"
 
 #include <fmt/format.h>
@@ -25,28 +26,39 @@ std::optional<LocalReply> canonical_path(Stream& stream) {
   RequestHead& request = stream.request;
   const HttpConnectionManager& hcm = stream.hcm;
   if (request.method == "CONNECT" && request.path.empty()) return std::nullopt;
-  if (request.path.empty() || request.path.front() != '/') return rejected(404, "absolute_path_rejected");
+  const auto count = [&stream](Counter HttpServerStats::* counter) {
+    if (stream.http_stats) (stream.http_stats->*counter).add();
+  };
+  const auto not_normal = [&count] {
+    count(&HttpServerStats::downstream_rq_failed_path_normalization);
+    return rejected(400, "path_normalization_failed");
+  };
+  if (request.path.empty() || request.path.front() != '/') {
+    count(&HttpServerStats::downstream_rq_non_relative_path);
+    return rejected(404, "absolute_path_rejected");
+  }
   if (const std::size_t fragment = request.path.find('#'); fragment != std::string_view::npos) {
-    if (hcm.reject_path_with_fragment) return rejected(400, "path_normalization_failed");
+    if (hcm.reject_path_with_fragment) return not_normal();
     request.path = request.path.substr(0, fragment);
   }
   using EscapedSlashes = HttpConnectionManager::EscapedSlashes;
   bool redirect = false;
   if (hcm.escaped_slashes != EscapedSlashes::keep_unchanged) {
     if (const std::optional<std::string> unescaped = unescape_slashes(request.path)) {
-      if (hcm.escaped_slashes == EscapedSlashes::reject) return rejected(400, "path_normalization_failed");
+      if (hcm.escaped_slashes == EscapedSlashes::reject) return not_normal();
       redirect = hcm.escaped_slashes == EscapedSlashes::unescape_and_redirect;
       request.path = stream.arena.copy(*unescaped);
     }
   }
   if (hcm.normalize_path) {
     const std::optional<std::string> normal = normalize_path(request.path);
-    if (!normal) return rejected(400, "path_normalization_failed");
+    if (!normal) return not_normal();
     if (*normal != request.path) request.path = stream.arena.copy(*normal);
   }
   if (hcm.merge_slashes && request.path.find("//") != std::string_view::npos)
     request.path = stream.arena.copy(merge_slashes(request.path));
   if (!redirect) return std::nullopt;
+  count(&HttpServerStats::downstream_rq_redirected_with_normalized_path);
   LocalReply reply = rejected(307, "path_normalization_failed");
   reply.headers.emplace_back("location", std::string(request.path));
   return reply;

@@ -188,12 +188,20 @@ void StreamRun::name_operation_in_response() {
     headers.set(HeaderId::x_envoy_decorator_operation, operation_);
 }
 
-std::optional<LocalReply> StreamRun::refuse_upgrade() const {
+std::optional<LocalReply> StreamRun::refuse_upgrade() {
   const std::string_view upgrade = stream_.request.upgrade;
   if (upgrade.empty()) return std::nullopt;
   const auto* forward = stream_.route ? std::get_if<ForwardAction>(&stream_.route->action) : nullptr;
   const auto& allowed = forward && !forward->upgrades.empty() ? forward->upgrades : stream_.hcm.upgrades;
-  if (std::find(allowed.begin(), allowed.end(), upgrade) != allowed.end()) return std::nullopt;
+  if (std::find(allowed.begin(), allowed.end(), upgrade) != allowed.end()) {
+    if (HttpServerStats* stats = stream_.http_stats) {
+      stats->downstream_cx_upgrades_total.add();
+      stats->downstream_cx_upgrades_active.add();
+      upgrade_counted_ = true;
+    }
+    return std::nullopt;
+  }
+  if (stream_.http_stats) stream_.http_stats->downstream_rq_ws_on_non_ws_route.add();
   return local_reply(Errc::http_upgrade_refused);
 }
 
@@ -216,16 +224,24 @@ Task<std::optional<LocalReply>> StreamRun::request_filters(BodyPtr& body) {
 
 std::optional<LocalReply> StreamRun::route_reply() {
   if (stream_.canceled != Errc::ok) return std::nullopt;
+  const auto count = [this](Counter HttpServerStats::* counter) {
+    if (stream_.http_stats) (stream_.http_stats->*counter).add();
+  };
+  count(&HttpServerStats::rq_total);
   if (stream_.virtual_host) {
-    if (auto secure = require_tls(*stream_.virtual_host, stream_.request, stream_.internal)) return secure;
+    if (auto secure = require_tls(*stream_.virtual_host, stream_.request, stream_.internal)) {
+      count(&HttpServerStats::rq_direct_response);
+      return secure;
+    }
   }
   if (!stream_.route) {
-    if (stream_.http_stats) stream_.http_stats->no_route.add();
+    count(&HttpServerStats::no_route);
     return local_reply(Errc::route_not_found);
   }
   const auto* redirect = std::get_if<RedirectAction>(&stream_.route->action);
   const auto* direct = std::get_if<DirectResponse>(&stream_.route->action);
   direct_ = redirect || direct;
+  if (direct_) count(&HttpServerStats::rq_direct_response);
   if (redirect) return redirect_reply(*redirect, stream_.route->path, stream_.request);
   if (direct) return direct_reply(*direct);
   return std::nullopt;
@@ -281,6 +297,7 @@ void StreamRun::count_answer() {
   HttpServerStats* stats = stream_.http_stats;
   if (!stats) return;
   stats->downstream_rq_active.sub();
+  if (upgrade_counted_) stats->downstream_cx_upgrades_active.sub();
   const std::uint32_t code = stream_.info.response_code;
   if (code == 0) return;
   stats->downstream_rq_completed.add();
@@ -288,6 +305,7 @@ void StreamRun::count_answer() {
                               &stats->downstream_rq_4xx, &stats->downstream_rq_5xx};
   if (code >= 100 && code < 600) classes[code / 100 - 1]->add();
   if (code == 431) stats->downstream_rq_too_large.add();
+  if (!request_complete_) stats->downstream_rq_response_before_rq_complete.add();
   stats->downstream_rq_time.record(std::chrono::duration<double, std::milli>(*stream_.info.complete).count());
 }
 

@@ -33,7 +33,7 @@ class StreamRun final : public ResponseWriter {
   void name_operation();
   void name_operation_in_response();
   /// An upgrade that nobody allowed.
-  std::optional<LocalReply> refuse_upgrade() const;
+  std::optional<LocalReply> refuse_upgrade();
   /// Filters first to last.
   Task<std::optional<LocalReply>> request_filters(BodyPtr& body);
   /// What the route says itself: no route, https wanted, redirect, direct response.
@@ -66,7 +66,7 @@ class StreamRun final : public ResponseWriter {
   MeteredBody* response_body_ = nullptr;
   Errc request_error_ = Errc::ok, response_error_ = Errc::ok;
   std::string_view operation_;  // the client's proxy did not say it
-  bool request_complete_ = false, writing_ = false, direct_ = false;
+  bool request_complete_ = false, writing_ = false, direct_ = false, upgrade_counted_ = false;
   Duration idle_{0};
   Timer idle_timer_;
   std::unique_ptr<Timer> request_timer_, duration_timer_;  // null: not limited

@@ -1,6 +1,7 @@
 // One connection's way through its listener.
 #include "proxy/net/active_listener.h"
 
+#include "config/snapshot/stat_prefix.h"
 #include "proxy/base/log.h"
 #include "proxy/net/listener_filters.h"
 #include "proxy/net/original_dst.h"
@@ -199,6 +200,8 @@ Task<bool> ListenerSet::prepare(Connections::iterator place, std::unique_ptr<Tra
       stats.downstream_pre_cx_timeout.add();
     else if (why == Errc::listener_filter_refused)
       stats.downstream_listener_filter_error.add();
+    else if (ended_by_peer(why))
+      stats.downstream_listener_filter_remote_close.add();
     transport->close(why);
     co_return false;
   }
@@ -212,10 +215,8 @@ Task<bool> ListenerSet::prepare(Connections::iterator place, std::unique_ptr<Tra
   co_return true;
 }
 
-void ListenerSet::Active::collect(StatSink& sink) const {
-  std::string prefix = listener->address.to_string();
-  std::replace(prefix.begin(), prefix.end(), ':', '_');
-  prefix = "listener." + prefix + ".";
+void ListenerSet::Active::collect(StatSink& sink, unsigned worker) const {
+  const std::string prefix = listener_stat_prefix(listener->address) + ".";
   const auto name = [&prefix](std::string_view last) { return std::string(prefix).append(last); };
   sink.counter(name("downstream_cx_total"), stats.downstream_cx_total.value());
   sink.counter(name("downstream_cx_destroy"), stats.downstream_cx_destroy.value());
@@ -224,10 +225,14 @@ void ListenerSet::Active::collect(StatSink& sink) const {
   sink.counter(name("downstream_listener_filter_error"), stats.downstream_listener_filter_error.value());
   sink.counter(name("downstream_cx_transport_socket_connect_timeout"),
                stats.downstream_cx_transport_socket_connect_timeout.value());
+  sink.counter(name("downstream_listener_filter_remote_close"), stats.downstream_listener_filter_remote_close.value());
   sink.counter(name("no_filter_chain_match"), stats.no_filter_chain_match.value());
   sink.counter(name("downstream_accept_starved"), stats.accept_starved.value());
   sink.gauge(name("downstream_cx_active"), stats.downstream_cx_active.value());
   sink.gauge(name("downstream_pre_cx_active"), stats.downstream_pre_cx_active.value());
+  const std::string of_worker = "worker_" + std::to_string(worker) + ".";
+  sink.counter(name(of_worker + "downstream_cx_total"), stats.downstream_cx_total.value());
+  sink.gauge(name(of_worker + "downstream_cx_active"), stats.downstream_cx_active.value());
   sink.histogram(name("downstream_cx_length_ms"), stats.downstream_cx_length_ms);
   const auto secured = [](const auto& chain) { return chain && chain->tls; };
   if (secured(listener->default_chain) || std::any_of(listener->chains.begin(), listener->chains.end(), secured))

@@ -33,7 +33,7 @@ struct ListenerSet::AcceptSocket {
 struct ListenerStats {
   Counter downstream_cx_total, downstream_cx_destroy, downstream_global_cx_overflow, downstream_pre_cx_timeout,
       downstream_listener_filter_error, downstream_cx_transport_socket_connect_timeout, no_filter_chain_match,
-      accept_starved;
+      downstream_listener_filter_remote_close, accept_starved;
   Gauge downstream_cx_active, downstream_pre_cx_active;
   Histogram downstream_cx_length_ms;
   TlsStats tls;
@@ -82,7 +82,7 @@ struct ListenerSet::Active {
     if (!matcher) matcher.emplace(listener);
     return matcher->select(connection);
   }
-  void collect(StatSink& sink) const;
+  void collect(StatSink& sink, unsigned worker) const;
 
   std::shared_ptr<const Listener> listener;
   std::optional<FilterChainMatcher> matcher;  // made when the first connection needs it

@@ -22,15 +22,15 @@ namespace {
 constexpr int accept_batch = 64;  // then others get their turn
 constexpr Duration accept_pause = std::chrono::milliseconds(100);
 
-bool same_sockets(const Listener& a, const Listener& b) {
-  return a.bind_to_port == b.bind_to_port && a.transparent == b.transparent && a.address == b.address &&
-         a.additional_addresses == b.additional_addresses;
-}
-
 /// Worth trying again later: out of descriptors or memory.
 bool out_of_resources(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
 
 }  // namespace
+
+bool same_sockets(const Listener& a, const Listener& b) {
+  return a.bind_to_port == b.bind_to_port && a.transparent == b.transparent && a.address == b.address &&
+         a.additional_addresses == b.additional_addresses;
+}
 
 ListenerSet::ListenerSet(Worker& worker, Options options)
     : worker_(worker), options_(std::move(options)), acceptors_(worker.loop()) {
@@ -254,7 +254,7 @@ ListenerSet::Accepted ListenerSet::accept_some(const ActivePtr& active, AcceptSo
 void ListenerSet::collect(StatSink& sink) const {
   sink.counter("listener_manager.listener_create_success", created_.value());
   sink.counter("listener_manager.listener_create_failure", not_created_.value());
-  for_each_active([&sink](const Active& active) { active.collect(sink); });
+  for_each_active([&](const Active& active) { active.collect(sink, worker_.index()); });
 }
 
 }  // namespace clew

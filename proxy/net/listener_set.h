@@ -57,6 +57,9 @@ class ConnectionLimit {
   const std::int64_t max_;
 };
 
+/// Whether a listener can become the other without new sockets.
+bool same_sockets(const Listener& a, const Listener& b);
+
 /// A listener that could not be opened; the version before it, if any, goes on.
 struct BindFailure {
   std::string listener, address, error;  // error: «cannot bind '0.0.0.0:80': Permission denied»

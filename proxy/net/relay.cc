@@ -68,7 +68,10 @@ Task<void> copy(Shared& shared, Transport& from, Transport& to, Buffer& held, st
       if (share.spent(*n)) co_await shared.worker.loop().yield();
       continue;
     }
-    if (n.error().code == Errc::eof) break;
+    if (n.error().code == Errc::eof) {
+      if (shared.end.cause == Errc::ok) shared.end.downstream = from_downstream;
+      break;
+    }
     if (n.error().code != Errc::would_block) co_return shared.fail(n.error().code, from_downstream);
     const Result<void> ready = co_await from.readable();
     if (!ready) co_return shared.fail(ready.error().code, from_downstream);

@@ -18,7 +18,7 @@ struct RelayEnd {
   /// ok: both directions ended orderly. Else what ended the first one: connection_reset, idle_timeout, the cause of a
   /// close() from outside, …
   Errc cause = Errc::ok;
-  bool downstream = false;  // that cause came from downstream's side
+  bool downstream = false;  // that cause, or the last orderly end, came from downstream's side
 };
 
 /// to_upstream and to_downstream: bytes that were read before, sent first. A direction that ends (FIN) ends the other

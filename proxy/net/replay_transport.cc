@@ -31,6 +31,10 @@ class ReplayTransport final : public Transport {
   const TlsInfo* tls() const override { return below_->tls(); }
   std::uint64_t wire_bytes_read() const override { return below_->wire_bytes_read(); }
   std::uint64_t wire_bytes_written() const override { return below_->wire_bytes_written(); }
+  void count_into(ByteCounters& counters) override {
+    counters.read.add(initial_.size());
+    below_->count_into(counters);
+  }
 
  private:
   std::unique_ptr<Transport> below_;

@@ -56,6 +56,7 @@ Result<std::size_t> SocketTransport::try_read(Buffer& into, std::size_t max) {
   into.commit(got);
   drained_ = got < room.size() && !ended_;
   read_ += got;
+  if (counters_) counters_->read.add(got);
   return got;
 }
 
@@ -84,6 +85,7 @@ Result<std::size_t> SocketTransport::try_write(Buffer& from) {
     from.consume(sent);
     total += sent;
     written_ += sent;
+    if (counters_) counters_->written.add(sent);
     if (sent < offered) {
       full_ = true;
       break;

@@ -26,6 +26,7 @@ class SocketTransport : public Transport, private Watched {
   void close(Errc cause, bool reset = false) noexcept override;
   std::uint64_t wire_bytes_read() const override { return read_; }
   std::uint64_t wire_bytes_written() const override { return written_; }
+  void count_into(ByteCounters& counters) override { counters_ = &counters; }
 
   /// Ends a pending wait with would_block, and nothing else; also one whose socket has just become ready.
   void interrupt();
@@ -50,6 +51,7 @@ class SocketTransport : public Transport, private Watched {
   int waits_ = 0;  // under way: from the call until it resumes
   Event readable_, writable_;
   std::uint64_t read_ = 0, written_ = 0;
+  ByteCounters* counters_ = nullptr;
 };
 
 // Options of sockets, for accept and connect. Failures are ignored where the connection works without.

@@ -82,6 +82,7 @@ class TlsTransport final : public Transport {
   const TlsInfo* tls() const override { return info_.get(); }
   std::uint64_t wire_bytes_read() const override { return below_->wire_bytes_read(); }
   std::uint64_t wire_bytes_written() const override { return below_->wire_bytes_written(); }
+  void count_into(ByteCounters& counters) override { counters_ = &counters; }
 
  private:
   Result<void> flush();
@@ -100,6 +101,7 @@ class TlsTransport final : public Transport {
   bool established_ = false, close_notify_sent_ = false;
   /// Plain bytes at the front of what try_write was given whose records wait in wires_.out.
   std::size_t under_way_ = 0;
+  ByteCounters* counters_ = nullptr;
 };
 
 TlsTransport::TlsTransport(std::unique_ptr<Transport> below, std::shared_ptr<TlsContext::State> state, Buffer initial)
@@ -241,8 +243,9 @@ Result<std::size_t> TlsTransport::decrypt(Buffer& into, std::size_t max) {
     read_end_ = broken(n).code;
     break;
   }
-  if (total > 0) return total;
-  return Error{read_end_.value_or(Errc::would_block)};
+  if (total == 0) return Error{read_end_.value_or(Errc::would_block)};
+  if (counters_) counters_->read.add(total);
+  return total;
 }
 
 Result<std::size_t> TlsTransport::try_read(Buffer& into, std::size_t max) {
@@ -321,6 +324,7 @@ Result<std::size_t> TlsTransport::try_write(Buffer& from) {
     if (under_way_ > 0) {
       if (from.size() < under_way_) return Error{Errc::internal};
       from.consume(under_way_);
+      if (counters_) counters_->written.add(under_way_);
       total += std::exchange(under_way_, 0);
     }
     if (from.empty()) return total;

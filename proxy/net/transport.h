@@ -6,6 +6,7 @@
 #include "proxy/base/recycled.h"
 #include "proxy/base/result.h"
 #include "proxy/net/task.h"
+#include "proxy/stats/stats.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -39,6 +40,9 @@ class Transport : public Recycled {
   /// Bytes that crossed the wire.
   virtual std::uint64_t wire_bytes_read() const { return 0; }
   virtual std::uint64_t wire_bytes_written() const { return 0; }
+  /// From now on what is read and written is added there, as it happens; TLS: the plain text, as Envoy has it.
+  /// The counters outlive the transport.
+  virtual void count_into(ByteCounters&) {}
 };
 
 /// Writes all of it (suspending as needed).

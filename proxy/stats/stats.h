@@ -32,6 +32,11 @@ class Gauge {
   std::atomic<std::int64_t> value_{0};
 };
 
+/// Of a connection, or of many.
+struct ByteCounters {
+  Counter read, written;
+};
+
 /// Counts values (milliseconds, or bytes) in the buckets of every histogram of the process together
 /// (histogram_buckets.h): its name, and with it the buckets that it is told with, is known at scrape alone. For its
 /// owner's thread alone.

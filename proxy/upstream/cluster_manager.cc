@@ -1,6 +1,11 @@
 #include "proxy/upstream/cluster_manager.h"
 
+#include "config/snapshot/stat_prefix.h"
+
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <array>
 
 namespace clew {
 
@@ -42,9 +47,6 @@ void ClusterManager::close(Errc cause) {
 void ClusterManager::collect(StatSink& sink) const {
   for (const auto& [name, cluster] : clusters_) {
     const Cluster& config = *cluster->cluster();
-    cluster->for_each_host([](const Host& host) {
-      for (const auto& pool : host.pools) pool->count_bytes();
-    });
     cluster->stats()->collect(cluster_stat_prefix(config), sink, config.outlier_detection.has_value());
   }
 }
@@ -56,17 +58,23 @@ void ClusterManager::for_each(const std::function<void(const ClusterState&)>& vi
 void collect_membership(const Snapshot& snapshot, StatSink& sink) {
   snapshot.clusters.for_each([&](const std::string&, const auto& entry) {
     std::int64_t total = 0;
-    std::int64_t healthy = 0;
+    std::array<std::int64_t, 5> by_health{};
+    std::uint32_t heaviest = 0;
     if (entry->endpoints) {
       for (const LocalityEndpoints& locality : entry->endpoints->localities) {
         total += static_cast<std::int64_t>(locality.endpoints.size());
-        healthy += std::count_if(locality.endpoints.begin(), locality.endpoints.end(),
-                                 [](const EndpointPtr& endpoint) { return endpoint->health == HealthStatus::healthy; });
+        for (const EndpointPtr& endpoint : locality.endpoints) {
+          ++by_health[static_cast<std::size_t>(endpoint->health)];
+          heaviest = std::max(heaviest, endpoint->weight);
+        }
       }
     }
     const std::string prefix = cluster_stat_prefix(*entry->cluster);
     sink.gauge(prefix + ".membership_total", total);
-    sink.gauge(prefix + ".membership_healthy", healthy);
+    sink.gauge(prefix + ".membership_healthy", by_health[static_cast<std::size_t>(HealthStatus::healthy)]);
+    sink.gauge(prefix + ".membership_degraded", by_health[static_cast<std::size_t>(HealthStatus::degraded)]);
+    sink.gauge(prefix + ".membership_excluded", 0);  // nobody is before a first health check: none is made
+    sink.gauge(prefix + ".max_host_weight", heaviest);
   });
 }
 
@@ -92,12 +100,6 @@ void collect_circuit_breakers(const Snapshot& snapshot, SharedState& shared, Sta
       if (limits.track_remaining) sink.gauge(prefix + "remaining_cx_pools", -1);
     }
   });
-}
-
-std::string cluster_stat_prefix(const Cluster& cluster) {
-  std::string prefix = "cluster." + (cluster.alt_stat_name.empty() ? cluster.name : cluster.alt_stat_name);
-  std::replace(prefix.begin(), prefix.end(), ':', '_');
-  return prefix;
 }
 
 }  // namespace clew

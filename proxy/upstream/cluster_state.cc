@@ -55,22 +55,18 @@ Host& ClusterState::add_host(const Address& address) {
 /// The work follows what changed: an endpoint that is the same object in the same order costs a comparison.
 void ClusterState::update_endpoints(std::shared_ptr<const LoadAssignment> endpoints) {
   if (cluster_->type == Cluster::Type::original_dst) return;
-  stats_->update_success.add();
   balancer_.reset();
   ++round_;
   const std::vector<Host*> before = std::exchange(order_, {});
   order_.reserve(before.size());
   std::size_t next = 0;  // in before
-  bool changed = false;
   if (endpoints) {
     for (const LocalityEndpoints& locality : endpoints->localities) {
       for (const EndpointPtr& endpoint : locality.endpoints) {
         const bool same = next < before.size() && before[next]->endpoint == endpoint;
         Host& host = same ? *before[next] : add_host(endpoint->address);
         if (host.round == round_) continue;  // listed twice: the first stands
-        if (!host.endpoint) {
-          changed = true;
-        } else {
+        if (host.endpoint) {
           if (!same && host.endpoint->transport_match != endpoint->transport_match) retire_pools(host);
           next = host.position + 1;
         }
@@ -83,11 +79,9 @@ void ClusterState::update_endpoints(std::shared_ptr<const LoadAssignment> endpoi
   }
   for (Host* host : before) {
     if (host->round == round_) continue;
-    changed = true;
     retire_pools(*host);
     hosts_.erase(hosts_.find(host->endpoint->address));
   }
-  if (changed) stats_->membership_change.add();
   assignment_ = std::move(endpoints);
 }
 
@@ -213,7 +207,6 @@ bool ClusterState::make_room(Host& host, std::size_t limit) {
   (*idle)->retire();
   host.pools.erase(idle);
   return true;
-  key.priority = demand.priority;
 }
 
 std::shared_ptr<Pool> ClusterState::http_pool(Host& host, const HttpDemand& demand) {
@@ -221,6 +214,7 @@ std::shared_ptr<Pool> ClusterState::http_pool(Host& host, const HttpDemand& dema
   PoolKey key;
   key.tls = socket.tls;
   key.source = demand.connection.original_source;
+  key.priority = demand.priority;
   if (socket.proxy_protocol) key.preface = make_proxy_header(*socket.proxy_protocol, demand.connection);
   const auto protocol = cluster_->http.protocol;
   key.http2 = protocol == UpstreamHttpOptions::Protocol::http2 ||

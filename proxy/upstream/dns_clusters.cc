@@ -1,5 +1,6 @@
 #include "proxy/upstream/dns_clusters.h"
 
+#include "config/snapshot/stat_prefix.h"
 #include "proxy/base/log.h"
 
 #include <algorithm>
@@ -70,6 +71,7 @@ struct DnsClusters::Watched : std::enable_shared_from_this<Watched> {
   std::size_t unanswered = 0;
   bool changed = true;  // since endpoints were last given away
   bool failed = false;  // some name in this round
+  std::uint64_t attempts = 0, successes = 0, failures = 0, unchanged = 0;
 };
 
 void DnsClusters::Watched::inherit(const Watched& old) {
@@ -142,8 +144,19 @@ void DnsClusters::watch(const std::vector<std::shared_ptr<const Cluster>>& clust
   for (Watched* const watched : fresh) start_round(*watched);
 }
 
+void DnsClusters::collect(StatSink& sink) const {
+  for (const auto& [name, watched] : clusters_) {
+    const std::string prefix = cluster_stat_prefix(*watched->cluster) + ".";
+    sink.counter(prefix + "update_attempt", watched->attempts);
+    sink.counter(prefix + "update_success", watched->successes);
+    sink.counter(prefix + "update_failure", watched->failures);
+    sink.counter(prefix + "update_no_rebuild", watched->unchanged);
+  }
+}
+
 void DnsClusters::start_round(Watched& watched) {
   watched.failed = false;
+  ++watched.attempts;
   watched.unanswered = watched.names.size();
   if (watched.names.empty()) {
     // Nothing to ask, but not from inside watch() either.
@@ -185,6 +198,8 @@ void DnsClusters::answered(Watched& watched, std::size_t index, DnsAnswer answer
 
 void DnsClusters::finish_round(Watched& watched) {
   const Cluster& cluster = *watched.cluster;
+  ++(watched.failed ? watched.failures : watched.successes);
+  if (!watched.failed && !watched.changed) ++watched.unchanged;
   if (!watched.names.empty()) {
     Duration refresh = cluster.dns_refresh_rate;
     if (cluster.respect_dns_ttl && !watched.failed) {

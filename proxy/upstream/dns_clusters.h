@@ -4,6 +4,7 @@
 
 #include "config/snapshot/cluster.h"
 #include "proxy/base/strings.h"
+#include "proxy/stats/stats.h"
 #include "proxy/upstream/dns_resolver.h"
 
 #include <functional>
@@ -13,7 +14,7 @@
 
 namespace clew {
 
-class DnsClusters {
+class DnsClusters final : public StatSource {
  public:
   using OnResolved = std::function<void(const std::shared_ptr<const Cluster>& cluster,
                                         std::shared_ptr<const LoadAssignment> endpoints)>;
@@ -21,11 +22,13 @@ class DnsClusters {
   /// on_resolved: after the first round of each cluster (maybe without endpoints), then when they changed; never from
   /// inside watch().
   DnsClusters(Worker& control, DnsResolver& resolver, OnResolved on_resolved);
-  ~DnsClusters();
+  ~DnsClusters() override;
 
   /// All the DNS clusters there are now. One that is the same pointer goes on undisturbed; another definition under a
   /// known name begins anew, with what is known of the names that both have.
   void watch(const std::vector<std::shared_ptr<const Cluster>>& clusters);
+  /// cluster.NAME.update_*: an attempt is a round of questions.
+  void collect(StatSink& sink) const override;
 
  private:
   struct Watched;

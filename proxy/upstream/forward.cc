@@ -1,5 +1,6 @@
 #include "proxy/upstream/forward.h"
 
+#include "proxy/http/server_connection.h"
 #include "proxy/upstream/rewrite.h"
 #include "proxy/upstream/upstream_call.h"
 
@@ -32,7 +33,8 @@ const RetryPolicy* retry_policy(const Stream& stream, const ForwardAction& actio
   return stream.virtual_host ? stream.virtual_host->retry.get() : nullptr;
 }
 
-Task<UpstreamCall::Answer> cluster_not_found(const ForwardAction& action, BodyPtr request_body) {
+Task<UpstreamCall::Answer> cluster_not_found(Stream& stream, const ForwardAction& action, BodyPtr request_body) {
+  if (stream.http_stats) stream.http_stats->no_cluster.add();
   if (request_body) request_body->cancel(Errc::cluster_not_found);
   LocalReply reply;
   reply.status = action.cluster_not_found_status;
@@ -47,7 +49,7 @@ Task<UpstreamCall::Answer> UpstreamForwarder::forward(Stream& stream, BodyPtr re
   const ForwardAction& action = action_of(stream);
   stream.info.upstream_cluster = cluster_name(stream, action);
   std::shared_ptr<ClusterState> cluster = clusters_.find(stream.info.upstream_cluster);
-  if (!cluster) return cluster_not_found(action, std::move(request_body));
+  if (!cluster) return cluster_not_found(stream, action, std::move(request_body));
   stream.info.cluster = cluster->cluster();
   auto call = make_recycled<UpstreamCall>(clusters_, std::move(cluster), stream, action, retry_policy(stream, action));
   return UpstreamCall::run(std::move(call), std::move(request_body), writer);

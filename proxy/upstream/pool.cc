@@ -25,7 +25,6 @@ struct PooledConnection {
   TimePoint connected, idle_since;
   std::uint64_t requests = 0;
   std::size_t leases = 0;
-  std::uint64_t counted_read = 0, counted_written = 0;
   bool ready = false;    // listed among the pool's ready ones
   bool worn = false;     // no new requests: too many of them, or too old
   bool removed = false;  // no longer the pool's
@@ -240,8 +239,9 @@ void Pool::connected(Connected result, ResourceToken token, Duration took) {
   connection->connected = owner_.worker.clock().now();
   connection->token = std::move(token);
   const UpstreamHttpOptions& options = owner_.cluster->http;
-  connection->client = http2_ ? make_http2_client(owner_.worker, std::move(result.transport), options)
-                              : make_http1_client(owner_.worker, std::move(result.transport), options);
+  const auto make = http2_ ? make_http2_client : make_http1_client;
+  connection->client = make(owner_.worker, std::move(result.transport), options,
+                            std::shared_ptr<ClientStats>(owner_.stats, &owner_.stats->http));
   // It lives as long as the client that calls: what is removed from inside is destroyed later.
   connection->client->on_change = [this, raw = connection.get()] { changed(*raw); };
   connection->at = connections_.insert(connections_.end(), connection);
@@ -258,8 +258,6 @@ void Pool::connect_failed(const Connected& result) {
   stats.upstream_cx_active.sub();
   owner_.endpoint->stats.cx_active.sub();
   owner_.endpoint->stats.cx_connect_fail.add();
-  stats.upstream_cx_connect_fail.add();
-  stats.upstream_cx_destroy.add();
   count_connect_failure(stats, result.error);
   const std::size_t waiting = waiting_.size();
   stats.upstream_rq_pending_failure_eject.add(waiting);
@@ -282,7 +280,6 @@ void Pool::released(Connection& connection) {
   owner_.endpoint->stats.rq_active.sub();
   owner_.endpoint->shared->rq_active.fetch_sub(1, std::memory_order_relaxed);
   if (connection.removed) return;
-  count_bytes(connection);
   look_again(connection);
 }
 
@@ -348,7 +345,6 @@ void Pool::life_expired(Connection& connection) {
 /// local: we end it, else it is closed already. Leases keep its memory.
 void Pool::remove(Connection& connection, bool local) {
   if (std::exchange(connection.removed, true)) return;
-  count_bytes(connection);
   unlist(connection);
   connection.idle.cancel();
   connection.life.cancel();
@@ -367,18 +363,6 @@ void Pool::remove(Connection& connection, bool local) {
   const std::shared_ptr<Connection> keep = *connection.at;
   connections_.erase(connection.at);
   connect_more();  // who waited for this one, or for its place under the limit
-}
-
-void Pool::count_bytes() {
-  for (const auto& connection : connections_) count_bytes(*connection);
-}
-
-void Pool::count_bytes(Connection& connection) {
-  const Transport& transport = connection.client->transport();
-  const std::uint64_t read = transport.wire_bytes_read();
-  const std::uint64_t written = transport.wire_bytes_written();
-  owner_.stats->upstream_cx_rx_bytes_total.add(read - std::exchange(connection.counted_read, read));
-  owner_.stats->upstream_cx_tx_bytes_total.add(written - std::exchange(connection.counted_written, written));
 }
 
 void Pool::retire() {
@@ -401,6 +385,9 @@ void Pool::close(Errc cause) {
 }
 
 void count_connect_failure(ClusterStats& stats, Errc error) {
+  stats.upstream_cx_connect_fail.add();
+  stats.upstream_cx_destroy.add();
+  (error == Errc::connect_timeout ? stats.upstream_cx_destroy_local : stats.upstream_cx_destroy_remote).add();
   switch (error) {
     case Errc::connect_timeout: stats.upstream_cx_connect_timeout.add(); break;
     case Errc::tls_san_mismatch: stats.ssl.fail_verify_san.add(); break;

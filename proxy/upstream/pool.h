@@ -125,9 +125,6 @@ class Pool {
   /// Everything closes, who waits gets `cause`.
   void close(Errc cause);
 
-  /// Brings the counters of bytes up to now: a stream may last for days.
-  void count_bytes();
-
   bool empty() const { return connections_.empty() && waiting_.empty() && connecting_ == 0; }
   /// No request uses it, or waits for it.
   bool idle() const;
@@ -156,17 +153,16 @@ class Pool {
   void wear(Connection& connection);
   void unlist(Connection& connection);
   void idle_expired(Connection& connection);
-  CircuitBreakers& breakers() const { return owner_.shared->breakers[priority_]; }
-  const CircuitBreakerThresholds& limits() const { return owner_.cluster->circuit_breakers[priority_]; }
   void life_expired(Connection& connection);
   void remove(Connection& connection, bool local);
-  void count_bytes(Connection& connection);
   std::size_t streams_per_connection() const;
-  const Priority priority_;
+  CircuitBreakers& breakers() const { return owner_.shared->breakers[priority_]; }
+  const CircuitBreakerThresholds& limits() const { return owner_.cluster->circuit_breakers[priority_]; }
 
   const Owner owner_;
   const std::shared_ptr<const TlsParams> key_tls_;
   const bool http2_;
+  const Priority priority_;
   UpstreamTarget target_;
   std::weak_ptr<Pool> self_;
   std::list<std::shared_ptr<Connection>> connections_;
@@ -177,7 +173,7 @@ class Pool {
   bool connecting_more_ = false;  // connect_more() is at work
 };
 
-/// What a failed connection attempt counts besides upstream_cx_connect_fail.
+/// What a failed connection attempt counts.
 void count_connect_failure(ClusterStats& stats, Errc error);
 
 }  // namespace clew

@@ -35,6 +35,10 @@ void ClusterStats::collect(std::string_view prefix, StatSink& sink, bool with_ou
 #define CLEW_TLS_COUNTER(member) sink.counter(with("ssl." #member), ssl.member.value());
   CLEW_CLUSTER_COUNTERS(CLEW_COUNTER)
   CLEW_CLUSTER_GAUGES(CLEW_GAUGE)
+  sink.counter(with("upstream_cx_rx_bytes_total"), http.bytes.read.value());
+  sink.counter(with("upstream_cx_tx_bytes_total"), http.bytes.written.value());
+  if (upstream_cx_http1_total.value() > 0) http.http1.collect(std::string(with("http1.")), sink);
+  if (upstream_cx_http2_total.value() > 0) http.http2.collect(std::string(with("http2.")), sink);
   if (ssl.handshake.value() + ssl.connection_error.value() > 0) {
     CLEW_CLUSTER_TLS_COUNTERS(CLEW_TLS_COUNTER)
   }
@@ -62,7 +66,12 @@ void ClusterStats::collect(std::string_view prefix, StatSink& sink, bool with_ou
     for (std::size_t digit = 1; digit < classes.size(); ++digit)
       if (classes[digit] > 0) sink.counter(with(fmt::format("{}.upstream_rq_{}xx", side, digit)), classes[digit]);
   }
-  sink.histogram(with("upstream_rq_time"), upstream_rq_time);
+  for (const bool internal : {false, true}) {
+    const std::unique_ptr<Histogram>& time = upstream_rq_time_[internal ? 1 : 0];
+    static const Histogram none;
+    sink.histogram(with("upstream_rq_time"), time ? *time : none);
+    if (time) sink.histogram(with(internal ? "internal.upstream_rq_time" : "external.upstream_rq_time"), *time);
+  }
   sink.histogram(with("upstream_cx_connect_ms"), upstream_cx_connect_ms);
   sink.histogram(with("upstream_cx_length_ms"), upstream_cx_length_ms);
 }

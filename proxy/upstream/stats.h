@@ -2,10 +2,13 @@
 // Written by the worker that owns the block; blocks outlive the cluster's configuration while a stream still counts.
 #pragma once
 
+#include "proxy/http/codec_stats.h"
 #include "proxy/stats/stats.h"
 
+#include <array>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string_view>
 
 namespace clew {
@@ -13,17 +16,16 @@ namespace clew {
 // clang-format off
 // X(member): cluster.NAME.member
 #define CLEW_CLUSTER_COUNTERS(X) \
-  X(assignment_stale) X(bind_errors) X(lb_healthy_panic) X(lb_local_cluster_not_ok) \
-  X(lb_recalculate_zone_structures) X(membership_change) X(original_dst_host_invalid) \
-  X(retry_or_shadow_abandoned) X(update_attempt) X(update_failure) X(update_success) \
+  X(bind_errors) X(lb_healthy_panic) X(lb_local_cluster_not_ok) X(lb_recalculate_zone_structures) \
+  X(original_dst_host_invalid) X(retry_or_shadow_abandoned) \
   X(upstream_cx_close_notify) X(upstream_cx_connect_attempts_exceeded) X(upstream_cx_connect_fail) \
   X(upstream_cx_connect_timeout) X(upstream_cx_destroy) X(upstream_cx_destroy_local) \
   X(upstream_cx_destroy_local_with_active_rq) X(upstream_cx_destroy_remote) \
   X(upstream_cx_destroy_remote_with_active_rq) X(upstream_cx_destroy_with_active_rq) X(upstream_cx_http1_total) \
   X(upstream_cx_http2_total) X(upstream_cx_idle_timeout) X(upstream_cx_max_duration_reached) \
   X(upstream_cx_max_requests) X(upstream_cx_none_healthy) X(upstream_cx_overflow) X(upstream_cx_pool_overflow) \
-  X(upstream_cx_protocol_error) X(upstream_cx_rx_bytes_total) X(upstream_cx_total) \
-  X(upstream_cx_tx_bytes_total) X(upstream_rq_1xx) X(upstream_rq_2xx) X(upstream_rq_3xx) X(upstream_rq_4xx) \
+  X(upstream_cx_protocol_error) X(upstream_cx_total) \
+  X(upstream_rq_1xx) X(upstream_rq_2xx) X(upstream_rq_3xx) X(upstream_rq_4xx) \
   X(upstream_rq_5xx) X(upstream_rq_cancelled) X(upstream_rq_completed) X(upstream_rq_maintenance_mode) \
   X(upstream_rq_max_duration_reached) X(upstream_rq_pending_failure_eject) X(upstream_rq_pending_overflow) \
   X(upstream_rq_pending_total) X(upstream_rq_per_try_idle_timeout) X(upstream_rq_per_try_timeout) \
@@ -62,11 +64,18 @@ struct ClusterStats {
   } outlier;
 #undef CLEW_COUNTER
 #undef CLEW_GAUGE
-  Histogram upstream_rq_time, upstream_cx_connect_ms, upstream_cx_length_ms;
+  ClientStats http;
+  Histogram upstream_cx_connect_ms, upstream_cx_length_ms;
 
   /// Counts a response (or an answer made for a failure of the cluster) by class and code; internal: the request was
   /// (x-envoy-internal).
   void count_status(std::uint32_t status, bool internal);
+  /// From the end of a request to the end of its answer.
+  void record_time(double milliseconds, bool internal) {
+    auto& histogram = upstream_rq_time_[internal ? 1 : 0];
+    if (!histogram) histogram = std::make_unique<Histogram>();
+    histogram->record(milliseconds);
+  }
   /// Every metric under «PREFIX.»; prefix is «cluster.NAME».
   void collect(std::string_view prefix, StatSink& sink, bool with_outlier_detection) const;
 
@@ -75,7 +84,8 @@ struct ClusterStats {
     std::uint32_t status;
     Counter count, internal;
   };
-  std::deque<Code> codes_;  // upstream_rq_200, …: only those that were seen
+  std::deque<Code> codes_;                                      // upstream_rq_200, …: only those that were seen
+  std::array<std::unique_ptr<Histogram>, 2> upstream_rq_time_;  // of external and internal requests, once there are any
 };
 
 /// cx_* and rq_* of one endpoint, for /clusters.

@@ -34,6 +34,8 @@ class UpstreamSocket {
         start_(worker.clock().now()) {
     stats_->upstream_cx_total.add();
     stats_->upstream_cx_active.add();
+    stats_->upstream_rq_pending_total.add();
+    stats_->upstream_rq_pending_active.add();
     endpoint_->stats.cx_total.add();
     endpoint_->stats.cx_active.add();
     endpoint_->shared->rq_active.fetch_add(1, std::memory_order_relaxed);
@@ -42,24 +44,32 @@ class UpstreamSocket {
   UpstreamSocket& operator=(const UpstreamSocket&) = delete;
   ~UpstreamSocket() {
     stats_->upstream_cx_active.sub();
-    stats_->upstream_cx_destroy.add();
+    if (!transport_) stats_->upstream_rq_pending_active.sub();
     endpoint_->stats.cx_active.sub();
     endpoint_->shared->rq_active.fetch_sub(1, std::memory_order_relaxed);
     if (!transport_) return;
-    stats_->upstream_cx_rx_bytes_total.add(transport_->wire_bytes_read());
-    stats_->upstream_cx_tx_bytes_total.add(transport_->wire_bytes_written());
+    stats_->upstream_rq_active.sub();
+    stats_->upstream_cx_destroy.add();
+    stats_->upstream_cx_destroy_with_active_rq.add();
+    (left_ ? stats_->upstream_cx_destroy_remote : stats_->upstream_cx_destroy_local).add();
+    (left_ ? stats_->upstream_cx_destroy_remote_with_active_rq : stats_->upstream_cx_destroy_local_with_active_rq)
+        .add();
     stats_->upstream_cx_length_ms.record(
         std::chrono::duration<double, std::milli>(worker_.clock().now() - start_).count());
   }
 
   void connected(std::unique_ptr<Transport> transport, bool tls) {
     transport_ = std::move(transport);
+    stats_->upstream_rq_pending_active.sub();
+    stats_->upstream_rq_total.add();
+    stats_->upstream_rq_active.add();
+    transport_->count_into(stats_->http.bytes);
     stats_->upstream_cx_connect_ms.record(
         std::chrono::duration<double, std::milli>(worker_.clock().now() - start_).count());
     if (tls) stats_->ssl.handshake.add();
   }
   void failed(Errc error) {
-    stats_->upstream_cx_connect_fail.add();
+    stats_->upstream_rq_pending_failure_eject.add();
     endpoint_->stats.cx_connect_fail.add();
     count_connect_failure(*stats_, error);
   }
@@ -67,6 +77,8 @@ class UpstreamSocket {
     transport_ = wrap(std::move(transport_), cluster, info);
   }
   Transport& transport() { return *transport_; }
+  /// The end was the upstream's: in good order, the last of the two.
+  void set_left() { left_ = true; }
 
  private:
   Worker& worker_;
@@ -75,6 +87,7 @@ class UpstreamSocket {
   const ResourceToken token_;
   const TimePoint start_;
   std::unique_ptr<Transport> transport_;
+  bool left_ = false;
 };
 
 void record(StreamInfo& info, const ClusterState& cluster, const Host& host) {
@@ -132,7 +145,7 @@ Task<std::unique_ptr<UpstreamSocket>> connect_upstream(ClusterManager& clusters,
 }
 
 /// Until both directions have ended, or one broke, or a time is over.
-Task<void> relay_until_over(Worker& worker, Transport& downstream, Transport& upstream, Buffer initial,
+Task<void> relay_until_over(Worker& worker, Transport& downstream, UpstreamSocket& upstream, Buffer initial,
                             const TcpProxy& config, TcpProxyStats& stats, StreamInfo& info) {
   RelayBytes bytes{initial.size(), 0};
   Timer life(worker.timers(), [&] {
@@ -142,16 +155,15 @@ Task<void> relay_until_over(Worker& worker, Transport& downstream, Transport& up
     downstream.close(Errc::max_stream_duration);
   });
   if (config.max_connection_duration) life.arm(*config.max_connection_duration);
-  const RelayEnd end = co_await relay(worker, downstream, upstream, std::move(initial), Buffer(), bytes,
+  const RelayEnd end = co_await relay(worker, downstream, upstream.transport(), std::move(initial), Buffer(), bytes,
                                       config.idle_timeout.value_or(default_idle_timeout));
+  if (!end.downstream) upstream.set_left();
   if (end.cause == Errc::idle_timeout) {
     stats.idle_timeout.add();
     info.connection_termination_details = "tcp_session_idle_timeout";
   }
   info.bytes_received = bytes.from_downstream;
   info.bytes_sent = bytes.from_upstream;
-  stats.downstream_cx_rx_bytes_total.add(bytes.from_downstream);
-  stats.downstream_cx_tx_bytes_total.add(bytes.from_upstream);
 }
 
 }  // namespace
@@ -160,8 +172,8 @@ void TcpProxyStats::collect(std::string_view prefix, StatSink& sink) const {
   const std::string name = std::string(prefix) + ".";
   sink.counter(name + "downstream_cx_total", downstream_cx_total.value());
   sink.counter(name + "downstream_cx_no_route", downstream_cx_no_route.value());
-  sink.counter(name + "downstream_cx_rx_bytes_total", downstream_cx_rx_bytes_total.value());
-  sink.counter(name + "downstream_cx_tx_bytes_total", downstream_cx_tx_bytes_total.value());
+  sink.counter(name + "downstream_cx_rx_bytes_total", bytes.read.value());
+  sink.counter(name + "downstream_cx_tx_bytes_total", bytes.written.value());
   sink.counter(name + "idle_timeout", idle_timeout.value());
   sink.counter(name + "max_downstream_connection_duration", max_downstream_connection_duration.value());
   sink.gauge(name + "downstream_cx_active", downstream_cx_active.value());
@@ -171,6 +183,8 @@ Task<void> proxy_tcp(TcpService service, Transport& downstream, Buffer initial, 
                      const TcpProxy& config, StreamInfo& info) {
   service.stats.downstream_cx_total.add();
   service.stats.downstream_cx_active.add();
+  downstream.count_into(service.stats.bytes);
+  service.stats.bytes.read.add(initial.size());
   Worker& worker = service.clusters.worker();
   info.upstream_cluster = draw_cluster(config, worker.random());
   const std::shared_ptr<ClusterState> cluster = service.clusters.find(info.upstream_cluster);
@@ -184,8 +198,7 @@ Task<void> proxy_tcp(TcpService service, Transport& downstream, Buffer initial, 
   }
   if (upstream) {
     if (service.wrap_upstream) upstream->wrap(service.wrap_upstream, *cluster->cluster(), info);
-    co_await relay_until_over(worker, downstream, upstream->transport(), std::move(initial), config, service.stats,
-                              info);
+    co_await relay_until_over(worker, downstream, *upstream, std::move(initial), config, service.stats, info);
     info.upstream_bytes_sent = upstream->transport().wire_bytes_written();
     info.upstream_bytes_received = upstream->transport().wire_bytes_read();
   }

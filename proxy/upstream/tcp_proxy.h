@@ -16,8 +16,8 @@ namespace clew {
 
 /// Envoy's tcp.PREFIX.* on one worker.
 struct TcpProxyStats {
-  Counter downstream_cx_total, downstream_cx_no_route, downstream_cx_rx_bytes_total, downstream_cx_tx_bytes_total,
-      idle_timeout, max_downstream_connection_duration;
+  Counter downstream_cx_total, downstream_cx_no_route, idle_timeout, max_downstream_connection_duration;
+  ByteCounters bytes;
   Gauge downstream_cx_active;
   /// prefix: «tcp.STAT_PREFIX».
   void collect(std::string_view prefix, StatSink& sink) const;

@@ -1,5 +1,6 @@
 // How a call ends: answers made for failures, what is counted and recorded. The other half of upstream_call.cc.
 #include "proxy/base/strings.h"
+#include "proxy/http/server_connection.h"
 #include "proxy/net/connection_info.h"
 #include "proxy/upstream/rewrite.h"
 #include "proxy/upstream/upstream_call.h"
@@ -117,8 +118,8 @@ void UpstreamCall::record_connection() {
   const Lease& lease = attempt_->lease;
   info.upstream_local = lease.local_address();
   info.upstream_protocol = lease.connection().protocol();
-  const TlsInfo* const tls = lease.connection().transport().tls();
   info.upstream_connection_id = lease.connection_id();
+  const TlsInfo* const tls = lease.connection().transport().tls();
   info.upstream_tls = tls ? tls->shared_from_this() : nullptr;
 }
 
@@ -168,7 +169,8 @@ void UpstreamCall::response_ended(Errc cause, const HeaderMap* trailers) {
     const TimePoint now = worker_.clock().now();
     info.upstream_last_byte_received = now - info.start;
     if (request_completed_)
-      stats().upstream_rq_time.record(std::chrono::duration<double, std::milli>(now - *request_completed_).count());
+      stats().record_time(std::chrono::duration<double, std::milli>(now - *request_completed_).count(),
+                          stream_->internal);
     if (attempt_->request_sent) return;
     // An answer before the request's end: what is left of the request is not wanted.
     stats().upstream_rq_tx_reset.add();
@@ -176,6 +178,7 @@ void UpstreamCall::response_ended(Errc cause, const HeaderMap* trailers) {
     attempt_->exchange().reset(Errc::canceled);
     return;
   }
+  if (stream_->http_stats) stream_->http_stats->rq_reset_after_downstream_response_started.add();
   if (is_timeout(cause)) {
     info.flags.set(ResponseFlag::upstream_request_timeout);
     info.response_code_details = timeout_details(cause);

@@ -27,6 +27,7 @@ Result<std::size_t> MemoryTransport::try_read(Buffer& into, std::size_t max) {
     in_->bytes.consume(piece.size());
   }
   read_ += n;
+  if (counters_) counters_->read.add(n);
   in_->writable.notify();
   return n;
 }
@@ -48,6 +49,7 @@ Result<std::size_t> MemoryTransport::try_write(Buffer& from) {
   out_->bytes.append(taken);
   out_->readable.notify();
   written_ += taken.size();
+  if (counters_) counters_->written.add(taken.size());
   const std::size_t n = taken.size();
   writes_.push_back(std::move(taken));
   return n;

@@ -33,6 +33,7 @@ class MemoryTransport final : public Transport {
   const TlsInfo* tls() const override { return tls_.get(); }
   std::uint64_t wire_bytes_read() const override { return read_; }
   std::uint64_t wire_bytes_written() const override { return written_; }
+  void count_into(ByteCounters& counters) override { counters_ = &counters; }
 
   // for tests: this end as a person's hand
   /// Sends to the other end, whatever the capacity.
@@ -83,6 +84,7 @@ class MemoryTransport final : public Transport {
   bool write_ended_ = false, closed_with_reset_ = false;
   std::size_t max_read_ = SIZE_MAX;
   std::uint64_t read_ = 0, written_ = 0;
+  ByteCounters* counters_ = nullptr;
 };
 
 }  // namespace clew

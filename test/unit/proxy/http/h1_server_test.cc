@@ -417,3 +417,125 @@ TEST_CASE("serve_http: what only begins like the preface is HTTP/1, and so is al
   CHECK(silent.stats.downstream_cx_idle_timeout.value() == 1);
   CHECK(silent.stats.downstream_cx_active.value() == 0);
 }
+
+TEST_CASE("h1 server: what a connection counts, whoever ends it") {
+  ServerKit kit;
+  const auto ended = [&kit] {
+    return std::vector<std::uint64_t>{kit.stats.downstream_cx_destroy.value(),
+                                      kit.stats.downstream_cx_destroy_local.value(),
+                                      kit.stats.downstream_cx_destroy_local_active_rq.value(),
+                                      kit.stats.downstream_cx_destroy_remote.value(),
+                                      kit.stats.downstream_cx_destroy_remote_active_rq.value(),
+                                      kit.stats.downstream_cx_destroy_active_rq.value()};
+  };
+  using Counts = std::vector<std::uint64_t>;
+  SECTION("the client, between requests") {
+    kit.talk(get);
+    CHECK(kit.stats.downstream_cx_http1_active.value() == 1);
+    CHECK(kit.stats.bytes.read.value() == std::string(get).size());
+    CHECK(kit.stats.bytes.written.value() == kit.server->wire_bytes_written());
+    CHECK(ended() == Counts{0, 0, 0, 0, 0, 0});
+    kit.client->close(Errc::canceled);
+    kit.test.poll();
+    REQUIRE(kit.done());
+    CHECK(ended() == Counts{1, 0, 0, 1, 0, 0});
+    CHECK(kit.stats.downstream_rq_rx_reset.value() == 0);
+    CHECK(kit.stats.downstream_cx_http1_active.value() == 0);
+    CHECK(kit.stats.downstream_rq_response_before_rq_complete.value() == 0);
+  }
+  SECTION("the client, amid a request") {
+    kit.forwarder.hold = true;
+    kit.talk(get);
+    kit.client->close(Errc::canceled);
+    kit.test.advance(100ms);
+    REQUIRE(kit.done());
+    CHECK(ended() == Counts{1, 0, 0, 1, 1, 1});
+    CHECK(kit.stats.downstream_rq_rx_reset.value() == 1);
+  }
+  SECTION("we, for a time that is over") {
+    kit.hcm.idle_timeout = 10s;
+    kit.talk(get);
+    kit.test.advance(11s);
+    REQUIRE(kit.done());
+    CHECK(ended() == Counts{1, 1, 0, 0, 0, 0});
+  }
+  SECTION("we, since the client asked for it: nothing is waited for") {
+    kit.talk("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    REQUIRE(kit.done());
+    CHECK(ended() == Counts{1, 1, 0, 0, 0, 0});
+    CHECK(kit.stats.downstream_cx_delayed_close_timeout.value() == 0);
+  }
+  SECTION("we, after enough requests, and the client does not leave") {
+    kit.hcm.max_requests_per_connection = 1;
+    kit.talk(get);
+    CHECK(kit.stats.downstream_cx_max_requests_reached.value() == 1);
+    CHECK(kit.stats.downstream_cx_delayed_close_timeout.value() == 0);
+    kit.test.advance(2s);
+    REQUIRE(kit.done());
+    CHECK(kit.stats.downstream_cx_delayed_close_timeout.value() == 1);
+    CHECK(ended() == Counts{1, 1, 0, 0, 0, 0});
+  }
+  SECTION("we, from outside, amid a request") {
+    kit.forwarder.hold = true;
+    kit.talk(get);
+    kit.server->close(Errc::canceled);
+    kit.test.advance(100ms);
+    REQUIRE(kit.done());
+    CHECK(ended() == Counts{1, 1, 1, 0, 0, 1});
+  }
+}
+
+TEST_CASE("h1 server: what a request counts for what it was") {
+  ServerKit kit;
+  SECTION("an answer before its end") {
+    kit.forwarder.read_body = false;
+    kit.talk("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+    CHECK(kit.stats.downstream_rq_response_before_rq_complete.value() == 1);
+  }
+  SECTION("a head that comes too late") {
+    kit.hcm.request_headers_timeout = 5s;
+    kit.talk("GET / HTT");
+    kit.test.advance(6s);
+    CHECK(kit.stats.downstream_rq_header_timeout.value() == 1);
+    CHECK(kit.stats.downstream_cx_protocol_error.value() == 0);
+  }
+  SECTION("an upgrade that is allowed, while it lasts") {
+    kit.hcm.upgrades = {"websocket"};
+    kit.forwarder.hold = true;
+    kit.forwarder.read_body = false;
+    kit.talk("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    CHECK(kit.stats.downstream_cx_upgrades_total.value() == 1);
+    CHECK(kit.stats.downstream_cx_upgrades_active.value() == 1);
+    kit.forwarder.release();
+    kit.test.advance(100ms);
+    kit.client->close(Errc::canceled);
+    kit.test.advance(2s);
+    CHECK(kit.stats.downstream_cx_upgrades_active.value() == 0);
+    CHECK(kit.stats.downstream_rq_ws_on_non_ws_route.value() == 0);
+  }
+  SECTION("one that is not") {
+    kit.talk("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    CHECK(kit.stats.downstream_rq_ws_on_non_ws_route.value() == 1);
+    CHECK(kit.stats.downstream_cx_upgrades_total.value() == 0);
+    CHECK(kit.stats.rq_total.value() == 0);  // the router did not see it
+  }
+  SECTION("targets") {
+    kit.hcm.normalize_path = true;
+    kit.talk("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK(kit.stats.downstream_rq_non_relative_path.value() == 1);
+    CHECK(kit.stats.rq_total.value() == 0);
+    kit.talk("GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK(kit.stats.downstream_rq_failed_path_normalization.value() == 1);
+  }
+  SECTION("names with underscores") {
+    const std::string underscored = "GET / HTTP/1.1\r\nHost: a\r\na_b: c\r\n\r\n";
+    kit.talk(underscored);
+    CHECK(kit.stats.http1.dropped_headers_with_underscores.value() == 0);
+    kit.hcm.headers_with_underscores = HttpConnectionManager::Underscores::drop_header;
+    kit.talk(underscored);
+    CHECK(kit.stats.http1.dropped_headers_with_underscores.value() == 1);
+    kit.hcm.headers_with_underscores = HttpConnectionManager::Underscores::reject_request;
+    kit.talk(underscored);
+    CHECK(kit.stats.http1.requests_rejected_with_underscores_in_headers.value() == 1);
+  }
+}

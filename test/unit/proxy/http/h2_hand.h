@@ -5,6 +5,8 @@
 #include "test/support/test_worker.h"
 #include "test/unit/proxy/http/h2_frames.h"
 
+#include <catch2/catch.hpp>
+
 namespace clew::h2 {
 
 class Hand {
@@ -61,6 +63,19 @@ struct Response {
   explicit Response(std::uint32_t status = 200) { head.status = status; }
   Arena arena;
   ResponseHead head{arena};
+};
+
+/// Two sessions that have met.
+struct Pair {
+  explicit Pair(const H2Options& server_side = server_options()) : server(server_side), client(client_options()) {
+    exchange(client, server);
+  }
+  NotedStream& request(const RequestHead& head, bool end) {
+    NotedStream& stream = client.open();
+    REQUIRE(client.session.send_head(stream, head, end).has_value());
+    return stream;
+  }
+  Side server, client;
 };
 
 }  // namespace clew::h2

@@ -1,161 +1,7 @@
-#include "proxy/http/server_connection.h"
-#include "test/support/fed_body.h"
-#include "test/unit/proxy/http/h2_hand.h"
-
-#include <catch2/catch.hpp>
+#include "test/unit/proxy/http/h2_server_kit.h"
 
 namespace clew {
 namespace {
-
-using namespace h2;
-
-/// An upstream in the test's hands, for each request one.
-class FakeForwarder final : public Forwarder {
- public:
-  struct Call {
-    std::string method, path, upgrade, body;
-    bool body_ended = false;
-    Errc abandoned = Errc::ok, body_error = Errc::ok;
-    std::uint32_t status = 200;
-    bool answered = false, with_body = true, read_body = true;
-    std::string request_trailer;
-    std::shared_ptr<FedBody::State> response = std::make_shared<FedBody::State>();
-    Event go;
-    void answer() {
-      answered = true;
-      go.notify();
-    }
-  };
-
-  Task<std::variant<UpstreamResponse, LocalReply>> forward(Stream& stream, BodyPtr body,
-                                                           ResponseWriter& writer) override {
-    calls.push_back(std::make_unique<Call>());
-    Call& call = *calls.back();
-    call.method = stream.request.method;
-    call.path = stream.request.path;
-    call.upgrade = stream.request.upgrade;
-    stream.abandon = [&call](Errc cause) {
-      call.abandoned = cause;
-      call.go.notify();
-    };
-    if (hints) {
-      Response early(103);
-      const Result<void> informed = co_await writer.inform(early.head);
-      CHECK(informed.has_value());
-    }
-    bool more = body != nullptr && call.read_body && read_bodies;
-    while (more) {
-      Buffer got;
-      const Result<std::size_t> n = body->try_read(got, 16 * 1024);
-      call.body += got.to_string();
-      if (n) continue;
-      if (n.error().code == Errc::would_block) {
-        const Result<void> ready = co_await body->readable();
-        (void)ready;
-        continue;
-      }
-      call.body_ended = n.error().code == Errc::eof;
-      call.body_error = n.error().code;
-      if (HeaderMap* trailers = body->trailers()) call.request_trailer = trailers->get("x-t").value_or("");
-      more = false;
-    }
-    while (!call.answered && call.abandoned == Errc::ok) co_await call.go.wait();
-    stream.abandon = nullptr;
-    if (call.abandoned != Errc::ok)
-      co_return LocalReply{
-          .status = 503, .body = {}, .details = "abandoned", .headers = {}, .flag = {}, .grpc_status = {}};
-    if (body) body->cancel(Errc::canceled);
-    stream.response.status = call.status;
-    stream.response.upgraded = call.status == 101;
-    stream.response.end_stream = !call.with_body;
-    UpstreamResponse response;
-    if (call.with_body) response.body = std::make_unique<FedBody>(call.response);
-    co_return response;
-  }
-
-  std::vector<std::unique_ptr<Call>> calls;
-  bool hints = false, read_bodies = true;
-};
-
-class Observer final : public StreamObserver {
- public:
-  void on_stream_done(const Stream& stream) noexcept override {
-    ++done;
-    details = stream.info.response_code_details;
-    bytes_received = stream.info.bytes_received;
-  }
-  int done = 0;
-  std::string details;
-  std::uint64_t bytes_received = 0;
-};
-
-std::shared_ptr<const RouteTable> any_route() {
-  auto table = std::make_shared<RouteTable>();
-  ForwardAction action;
-  action.clusters.push_back({"c", 1, {}, {}});
-  action.total_weight = 1;
-  Route route;
-  route.path.text = "/";
-  route.action = std::move(action);
-  VirtualHost host;
-  host.name = "any";
-  host.domains = {"*"};
-  host.routes.push_back(std::move(route));
-  table->hosts.push_back(std::move(host));
-  if (const auto twice = table->finish()) throw std::logic_error(*twice);
-  return table;
-}
-
-struct Fixture {
-  explicit Fixture(const H2Options& peer = client_options(), std::size_t capacity = 1024 * 1024) {
-    hcm.codec = HttpConnectionManager::Codec::http2;
-    hcm.inline_routes = any_route();
-    hcm.upgrades = {"websocket"};
-    hcm.stream_idle_timeout = Duration::zero();
-    auto [near_end, far_end] = MemoryTransport::make(capacity);
-    transport = std::move(near_end);
-    wire = std::move(far_end);
-    hand = std::make_unique<Hand>(t, *wire, peer);
-  }
-  void start() {
-    served.emplace(t.start(
-        serve_http(HttpService{t.worker, forwarder, observer, stats}, *transport, Buffer(), connection, hcm, drain)));
-    hand->settle();
-  }
-  ~Fixture() {
-    if (!served) return;
-    for (auto& call : forwarder.calls) call->answer();
-    wire->close(Errc::eof);
-    t.poll();
-    CHECK(served->done());
-    CHECK(stats.downstream_rq_active.value() == 0);
-  }
-  NotedStream& get(std::string_view path = "/") {
-    Request request("GET", path);
-    NotedStream& stream = hand->request(request.head, true);
-    hand->settle();
-    return stream;
-  }
-  FakeForwarder::Call& call(std::size_t i) { return *forwarder.calls.at(i); }
-  void answer(std::size_t i, std::string_view body, bool ended = true) {
-    call(i).response->bytes.append(body);
-    call(i).response->ended = ended;
-    call(i).answer();
-    call(i).response->changed.notify();
-    hand->settle();
-  }
-
-  TestWorker t;
-  HttpConnectionManager hcm;
-  ConnectionInfo connection;
-  DrainSignal drain;
-  FakeForwarder forwarder;
-  Observer observer;
-  HttpServerStats stats;
-  std::unique_ptr<MemoryTransport> transport, wire;
-  std::unique_ptr<Hand> hand;
-  std::optional<TestWorker::Started<void>> served;
-};
 
 TEST_CASE("h2 server: a request and its answer", "[h2]") {
   Fixture f;
@@ -426,6 +272,43 @@ TEST_CASE("h2 server: a flood gets a GOAWAY, and few of it go upstream", "[h2][a
   CHECK(f.forwarder.calls.size() <= 300);
   f.t.advance(std::chrono::seconds(10));
   CHECK(f.served->done());
+  CHECK(f.stats.downstream_rq_too_many_premature_resets.value() == 1);
+  CHECK(f.stats.http2.goaway_sent.value() == 1);
+  CHECK(f.stats.downstream_cx_destroy_local.value() == 1);
+  CHECK(f.stats.downstream_cx_http2_active.value() == 0);
+}
+
+TEST_CASE("h2 server: what a connection counts, whoever ends it", "[h2]") {
+  Fixture f;
+  f.start();
+  f.get();
+  CHECK(f.stats.downstream_cx_http2_active.value() == 1);
+  CHECK(f.stats.http2.streams_active.value() == 1);
+  SECTION("the client, amid a request") {
+    f.wire->close(Errc::eof);
+    f.t.poll();
+    CHECK(f.stats.downstream_cx_destroy_remote.value() == 1);
+    CHECK(f.stats.downstream_cx_destroy_remote_active_rq.value() == 1);
+    CHECK(f.stats.downstream_cx_destroy_active_rq.value() == 1);
+  }
+  SECTION("the client, between requests") {
+    f.answer(0, "fine");
+    f.wire->close(Errc::eof);
+    f.t.poll();
+    CHECK(f.stats.downstream_cx_destroy_remote.value() == 1);
+    CHECK(f.stats.downstream_cx_destroy_active_rq.value() == 0);
+    CHECK(f.stats.http2.tx_reset.value() + f.stats.http2.rx_reset.value() == 0);
+  }
+  SECTION("we") {
+    f.answer(0, "fine");
+    f.drain.start();
+    f.hand->settle();
+    f.t.advance(std::chrono::seconds(20));
+    CHECK(f.stats.downstream_cx_destroy_local.value() == 1);
+    CHECK(f.stats.downstream_cx_destroy_remote.value() == 0);
+    CHECK(f.stats.http2.goaway_sent.value() == 2);
+  }
+  CHECK(f.stats.downstream_rq_too_many_premature_resets.value() == 0);
 }
 
 TEST_CASE("h2 server: refused heads are logged and cost nobody else", "[h2]") {
@@ -510,6 +393,8 @@ TEST_CASE("h2 server: underscores may be dropped", "[h2]") {
   f.hand->request(request.head, true);
   f.hand->settle();
   CHECK(f.forwarder.calls.size() == 1);
+  CHECK(f.stats.http2.dropped_headers_with_underscores.value() == 1);
+  CHECK(f.stats.http2.requests_rejected_with_underscores_in_headers.value() == 0);
 }
 
 TEST_CASE("h2 server: a head that does not end", "[h2]") {
@@ -519,6 +404,7 @@ TEST_CASE("h2 server: a head that does not end", "[h2]") {
   f.hand->send_raw(frame(headers, end_stream, 1, block(get_fields())));
   f.t.advance(std::chrono::seconds(6));
   CHECK(f.served->done());
+  CHECK(f.stats.downstream_rq_header_timeout.value() == 1);
 }
 
 TEST_CASE("h2 server: no connection is without a timer", "[h2]") {

@@ -1,6 +1,7 @@
 #include "fixture.h"
 
 #include <map>
+#include <set>
 
 using namespace clew;
 
@@ -10,10 +11,10 @@ class Sink final : public StatSink {
  public:
   void counter(std::string_view name, std::uint64_t value) override { counters[std::string(name)] = value; }
   void gauge(std::string_view name, std::int64_t value) override { gauges[std::string(name)] = value; }
-  void histogram(std::string_view name, const Histogram&) override { histograms.emplace_back(name); }
+  void histogram(std::string_view name, const Histogram&) override { histograms.emplace(name); }
   std::map<std::string, std::uint64_t> counters;
   std::map<std::string, std::int64_t> gauges;
-  std::vector<std::string> histograms;
+  std::set<std::string> histograms;
 };
 
 /// Starts a request and answers it, so that one idle connection to its endpoint is there.
@@ -210,6 +211,9 @@ TEST_CASE("metrics under Envoy's names") {
   collect_membership(f.snapshot, membership);
   REQUIRE(membership.gauges.at("cluster.b.membership_total") == 3);
   REQUIRE(membership.gauges.at("cluster.b.membership_healthy") == 2);
+  REQUIRE(membership.gauges.at("cluster.b.membership_degraded") == 0);
+  REQUIRE(membership.gauges.at("cluster.b.membership_excluded") == 0);
+  REQUIRE(membership.gauges.at("cluster.b.max_host_weight") == 1);
 
   f.add_cluster("c", endpoints({1}), [](Cluster& c) { c.circuit_breakers[Priority::standard].max_requests = 1; });
   const auto open = [&](const std::string& what) {
@@ -223,14 +227,14 @@ TEST_CASE("metrics under Envoy's names") {
   REQUIRE(counted.take_request(f.clusters.find("c")->limits(Priority::standard), token));
   REQUIRE(open("rq_open") == 1);
   REQUIRE(open("cx_open") == 0);
-  token.release();
-  REQUIRE(open("rq_open") == 0);
-}
   REQUIRE(open("cx_pool_open") == 0);
   Sink high;
   collect_circuit_breakers(f.snapshot, f.shared, high);
   REQUIRE(high.gauges.at("cluster.c.circuit_breakers.high.rq_open") == 0);
   REQUIRE_FALSE(high.gauges.contains("cluster.c.circuit_breakers.default.remaining_rq"));  // nobody asked
+  token.release();
+  REQUIRE(open("rq_open") == 0);
+}
 
 TEST_CASE("what is left under a limit is told where it is asked for") {
   Fixture f;

@@ -1,5 +1,7 @@
 #include "fixture.h"
 
+#include "proxy/http/server_connection.h"
+
 #include <map>
 
 using namespace clew;
@@ -472,4 +474,19 @@ TEST_CASE("gRPC success and failure are told by grpc-status") {
     REQUIRE(host.state->stats.rq_success.value() == (std::string(status) == "0" ? 1 : 0));
     REQUIRE(host.state->stats.rq_error.value() == (std::string(status) == "0" ? 0 : 1));
   });
+}
+
+TEST_CASE("an answer that breaks off is counted at its connection manager, a whole one is not") {
+  OneEndpoint f;
+  HttpServerStats stats;
+  Request r(f);
+  r.start().http_stats = &stats;
+  const bool whole = GENERATE(true, false);
+  f.connector.peer(0).send(std::string("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n") + (whole ? "ab" : "a"));
+  f.t.poll();
+  f.connector.peer(0).close(Errc::eof);
+  f.t.poll();
+  REQUIRE(r.read().second == (whole ? Errc::eof : Errc::upstream_protocol_error));
+  REQUIRE(stats.rq_reset_after_downstream_response_started.value() == (whole ? 0 : 1));
+  REQUIRE(stats.no_cluster.value() == 0);
 }

@@ -378,11 +378,11 @@ TEST_CASE("TLS: SNI, the name to verify and ALPN by request make pools of their 
   Host* host = f.clusters.find("a")->choose({});
   REQUIRE(host);
   auto& state = *f.clusters.find("a");
-  const auto same = state.http_pool(*host, {false, "host.test:443", nullptr, {}});
-  REQUIRE(same == state.http_pool(*host, {false, "host.test", nullptr, {}}));
-  REQUIRE(same != state.http_pool(*host, {false, "other.test", nullptr, {}}));
-  REQUIRE(same != state.http_pool(*host, {false, "host.test", &alpn, {}}));
-  REQUIRE(state.http_pool(*host, {false, "[::1]:80", nullptr, {}}) != nullptr);
+  const auto same = state.http_pool(*host, {false, "host.test:443", nullptr, {}, {}});
+  REQUIRE(same == state.http_pool(*host, {false, "host.test", nullptr, {}, {}}));
+  REQUIRE(same != state.http_pool(*host, {false, "other.test", nullptr, {}, {}}));
+  REQUIRE(same != state.http_pool(*host, {false, "host.test", &alpn, {}, {}}));
+  REQUIRE(state.http_pool(*host, {false, "[::1]:80", nullptr, {}, {}}) != nullptr);
 }
 
 TEST_CASE("pools of an endpoint are bounded") {
@@ -392,7 +392,7 @@ TEST_CASE("pools of an endpoint are bounded") {
   Host* const host = state.choose({});
   for (int i = 0; i < 1000; ++i) {
     const std::string name = "h" + std::to_string(i) + ".test";
-    REQUIRE(state.http_pool(*host, {false, name, nullptr, {}}));  // empty ones make room
+    REQUIRE(state.http_pool(*host, {false, name, nullptr, {}, {}}));  // empty ones make room
   }
   REQUIRE(host->pools.size() <= ClusterState::max_pools_per_host);
 }
