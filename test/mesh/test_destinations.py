@@ -14,6 +14,49 @@ REGISTRY_ONLY = """
     """
 
 
+PROXIED = """
+    apiVersion: networking.istio.io/v1
+    kind: ServiceEntry
+    metadata: {{name: told}}
+    spec:
+      hosts: [told.example]
+      addresses: [240.1.5.1]
+      location: MESH_EXTERNAL
+      resolution: STATIC
+      ports:
+      - {{number: 80, name: http, protocol: HTTP, targetPort: 7080}}
+      - {{number: 81, name: tcp, protocol: TCP, targetPort: 7081}}
+      endpoints: [{{address: {ip}}}]
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: ServiceEntry
+    metadata: {{name: told-tls}}
+    spec:
+      hosts: [told-tls.example]
+      addresses: [240.1.5.2]
+      location: MESH_EXTERNAL
+      resolution: STATIC
+      ports: [{{number: 80, name: http, protocol: HTTP, targetPort: 7443}}]
+      endpoints: [{{address: {ip}}}]
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata: {{name: told}}
+    spec:
+      host: told.example
+      trafficPolicy: {{proxyProtocol: {{version: {version}}}}}
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata: {{name: told-tls}}
+    spec:
+      host: told-tls.example
+      trafficPolicy:
+        proxyProtocol: {{version: {version}}}
+        tls: {{mode: SIMPLE, insecureSkipVerify: true}}
+    """
+
+
 def two(mesh):
     return mesh.pod("client"), mesh.pod("server", ports=SERVER)
 
@@ -321,3 +364,32 @@ def test_wrong_subject_name(mesh):
     assert "TLS" in line.upstream_transport_failure_reason
     mesh.compare("answer", (r.status, r.body, sorted(r.headers.names())))
     mesh.compare("line", line.stable())
+
+
+@both_proxies
+@pytest.mark.parametrize("version", ["V1", "V2"])
+def test_upstream_is_told_by_a_proxy_header(mesh, version):
+    """trafficPolicy.proxyProtocol: HTTP, HTTP over TLS and TCP; each client's connection has one of its own behind it."""
+    client = mesh.pod("client")
+    told = mesh.pod("told", ports={"http-proxied": 7080, "http-proxied-tls": 7443, "tcp-proxied-tcp": 7081}, service="",
+                    account="default", sidecar=False)
+    mesh.apply(PROXIED.format(ip=told.ip, version=version))
+    for host, address in (("told.example", "240.1.5.1"), ("told-tls.example", "240.1.5.2")):
+        mesh.until("the header", lambda: client.get(f"http://{host}/", address=(address, 80)).status == 200)
+        told.app.headers.clear()
+        for connection in [client.connect(address, 80) for _ in range(3)]:
+            with connection:
+                seen = [connection.request("GET", f"/told/{i}", host).app for i in range(2)]
+                assert [s.peer for s in seen] == [client.ip] * 2
+        assert len(told.app.headers) == len(set(told.app.headers)) == 3  # of each client's connection, and no other
+        mesh.compare(f"headers to {host}", [shape(h, client.ip) for h in told.app.headers])
+    with client.connect("240.1.5.1", 81) as connection:
+        assert tcp_line(connection, b"hello\n") == f"told {client.ip} hello\n".encode()
+    mesh.compare("header of TCP", shape(told.app.headers[-1], client.ip))
+
+
+def shape(header, client):
+    """A PROXY header without what differs from run to run: the client's address and port."""
+    if header.startswith(b"PROXY "):
+        return header.decode().replace(client, "CLIENT").split()[:4] + header.decode().split()[5:]
+    return (header[:16] + header[20:24] + header[26:]).hex()

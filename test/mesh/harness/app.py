@@ -12,7 +12,8 @@ HTTP/1 ports alone:
   /refuse/417         that status instead of 100 Continue         /mute      no 100 Continue
   /websocket          101 and a greeting, then every byte comes back (/websocket/bye: the end); /no-websocket answers 426
 TCP ports echo each line with the pod's name before it; a "server-first" port greets; "closes-first" says goodbye, ends its
-side, and reads on. "tls" is HTTP/1 over TLS, "http2" HTTP/2 without TLS, "grpc" a program: grpc_peer.py.
+side, and reads on. "tls" is HTTP/1 over TLS, "http2" HTTP/2 without TLS, "grpc" a program: grpc_peer.py. "proxied",
+"proxied-tls" and "proxied-tcp" want a PROXY header first, and believe it.
 """
 
 import collections
@@ -43,6 +44,7 @@ class App:
         self.requests = []  # dicts, as answered
         self.connections = 0
         self.raw = b""
+        self.headers = []  # PROXY headers
         self.ledger = collections.Counter()  # id → how often it came
         self._flaky = collections.Counter()
         self._lock = threading.Lock()
@@ -54,7 +56,9 @@ class App:
         if protocol == "grpc":
             return self._run_grpc(port)
         serve = {"http": self._serve_http, "tcp": self._serve_tcp, "server-first": self._serve_first,
-                 "closes-first": self._close_first, "tls": self._serve_tls, "http2": self._serve_http2}[protocol]
+                 "closes-first": self._close_first, "tls": self._serve_tls, "http2": self._serve_http2,
+                 "proxied": self._proxied(self._serve_http), "proxied-tls": self._proxied(self._serve_tls),
+                 "proxied-tcp": self._proxied(self._serve_tcp)}[protocol]
         for address in addresses:
             with netns.entered(self.ns):
                 family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -110,6 +114,23 @@ class App:
         sock.sendall(b"goodbye\n")
         sock.shutdown(socket.SHUT_WR)
         self.requests.append({"path": "after goodbye", "body": sock.makefile("rb").read().decode()})
+
+    def _proxied(self, serve):
+        """`serve` for the connection of whom a PROXY header names."""
+        def told(sock, _):
+            header = sock.recv(16, socket.MSG_WAITALL)
+            if header.startswith(b"PROXY "):
+                while not header.endswith(b"\r\n"):
+                    header += sock.recv(1) or b"\r\n"
+                source = header.split()[2].decode()
+            elif header.startswith(b"\r\n\r\n\0\r\nQUIT\n"):
+                header += sock.recv(int.from_bytes(header[14:], "big"), socket.MSG_WAITALL)
+                source = socket.inet_ntop(socket.AF_INET, header[16:20])
+            else:
+                raise ValueError("no PROXY header")
+            self.headers.append(header)
+            serve(sock, (source, 0))
+        return told
 
     def _serve_tls(self, sock, peer):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -350,7 +350,7 @@ def _user(container):
 def _app_protocol(port_name):
     """What the application speaks: what the port's name says to Istio, or what its end says, when the two are to differ."""
     end = port_name.removeprefix("tcp-").removeprefix("auto-").removeprefix("http-")
-    if end in ("server-first", "closes-first", "grpc", "tls"):
+    if end in ("server-first", "closes-first", "grpc", "tls", "proxied", "proxied-tls", "proxied-tcp"):
         return end
     return {"http": "http", "auto": "http", "http2": "http2", "grpc": "grpc", "https": "tls"}.get(port_name.split("-")[0], "tcp")
 
