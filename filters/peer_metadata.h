@@ -3,7 +3,9 @@
 // the bytes of TCP connections (network/metadata_exchange).
 #pragma once
 
-#include <optional>
+#include "proxy/net/peer_workload.h"
+
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,8 +20,14 @@ struct PeerMetadata {
 /// The bootstrap's node, a serialised envoy.config.core.v3.Node. Call it once, before anything is decoded or connected;
 /// until then the local peer is empty.
 void set_local_node(std::string_view serialized_node);
-/// additional_labels: pod labels to tell beyond app, version and the canonical service's.
-PeerMetadata local_peer(const std::vector<std::string>& additional_labels = {});
+/// additional_labels: pod labels to tell beyond app, version and the canonical service's. with_locality: region and
+/// zone too, which HTTP tells and TCP does not, as in Istio's filters.
+PeerMetadata local_peer(const std::vector<std::string>& additional_labels = {}, bool with_locality = false);
+
+/// Null: no Struct, or one with control characters, which would be written into logs.
+std::shared_ptr<const PeerWorkload> parse_peer(std::string_view serialized_struct);
+/// The same in base64, a header's value. A proxy says the same with each request: this thread remembers the last peers.
+std::shared_ptr<const PeerWorkload> peer_of_header(std::string_view value);
 
 // The TCP exchange: magic and length, big-endian 32 bits each, then an Any of a Struct with both values.
 inline constexpr std::string_view peer_exchange_alpn = "istio-peer-exchange";
@@ -28,7 +36,7 @@ inline constexpr std::size_t peer_exchange_head = 8;
 
 /// Magic, length and message.
 std::string peer_exchange_hello(const PeerMetadata& self);
-/// The message after the head; nothing when it is none.
-std::optional<PeerMetadata> parse_peer_exchange(std::string_view message);
+/// The message after the head; null when it is none.
+std::shared_ptr<const PeerWorkload> parse_peer_exchange(std::string_view message);
 
 }  // namespace clew

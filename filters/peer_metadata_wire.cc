@@ -1,5 +1,8 @@
 #include "filters/peer_metadata.h"
 
+#include "proxy/base/encoding.h"
+#include "proxy/base/strings.h"
+
 #include "envoy/config/core/v3/base.pb.h"
 
 #include <google/protobuf/any.pb.h>
@@ -8,7 +11,6 @@
 #include <google/protobuf/struct.pb.h>
 
 #include <algorithm>
-#include <array>
 
 namespace clew {
 namespace {
@@ -18,6 +20,14 @@ using google::protobuf::Struct;
 constexpr std::string_view struct_type = "type.googleapis.com/google.protobuf.Struct";
 constexpr const char* metadata_key = "x-envoy-peer-metadata";
 constexpr const char* id_key = "x-envoy-peer-metadata-id";
+
+constexpr const char* canonical_name = "service.istio.io/canonical-name";
+constexpr const char* canonical_revision = "service.istio.io/canonical-revision";
+constexpr const char* qualified_app = "app.kubernetes.io/name";
+constexpr const char* qualified_version = "app.kubernetes.io/version";
+
+// What a thread remembers of peers: 1 MiB at most.
+constexpr std::size_t max_remembered_peers = 128, max_remembered_header = 4096;
 
 envoy::config::core::v3::Node& node() {
   static envoy::config::core::v3::Node value;
@@ -45,34 +55,81 @@ void set(Struct& to, const std::string& key, std::string value) {
   if (!value.empty()) (*to.mutable_fields())[key].set_string_value(std::move(value));
 }
 
-/// OWNER in the form that receivers rebuild it: only the kinds that they know, and always under apps/v1.
-std::string owner(const Struct& metadata) {
-  const std::string workload = text(metadata, "WORKLOAD_NAME");
-  const std::string from = text(metadata, "OWNER");
+constexpr std::string_view owner_prefix = "kubernetes://apis/apps/v1/namespaces/";
+
+/// «deployment» of «…/deployments/WORKLOAD»; empty when it is none of the kinds that peers know.
+std::string kind_of(std::string_view owner, const std::string& workload) {
   const std::string end = "s/" + workload;
-  if (workload.empty() || !from.ends_with(end)) return {};
-  const std::string kind = from.substr(0, from.size() - end.size());
-  for (const char* known : {"deployment", "job", "cronjob", "pod"})
-    if (kind.ends_with(std::string("/") + known))
-      return "kubernetes://apis/apps/v1/namespaces/" + text(metadata, "NAMESPACE") + "/" + known + end;
+  if (workload.empty() || !owner.ends_with(end)) return {};
+  owner.remove_suffix(end.size());
+  const std::string_view kind = owner.substr(owner.rfind('/') + 1);
+  for (const std::string_view known : {"deployment", "job", "cronjob", "pod"})
+    if (kind == known) return std::string(kind);
   return {};
 }
 
-Struct told(const Struct& metadata, const std::vector<std::string>& additional_labels) {
-  Struct out;
-  for (const char* key : {"NAME", "NAMESPACE", "WORKLOAD_NAME", "CLUSTER_ID"}) set(out, key, text(metadata, key));
-  set(out, "OWNER", owner(metadata));
-  Struct& labels = *(*out.mutable_fields())["LABELS"].mutable_struct_value();
-  const auto from = metadata.fields().find("LABELS");
-  if (from == metadata.fields().end()) return out;
-  constexpr std::array<std::string_view, 4> always{"service.istio.io/canonical-name",
-                                                   "service.istio.io/canonical-revision", "app", "version"};
-  for (const auto& [name, value] : from->second.struct_value().fields()) {
-    const bool wanted = std::find(always.begin(), always.end(), name) != always.end() ||
-                        std::find(additional_labels.begin(), additional_labels.end(), name) != additional_labels.end();
-    if (wanted) set(labels, name, value.string_value());
-  }
+void read_label(PeerWorkload& out, const std::string& name, const std::string& value) {
+  if (name == canonical_name)
+    out.service = value;
+  else if (name == canonical_revision)
+    out.revision = value;
+  else if (name != "app" && name != "version" && name != qualified_app && name != qualified_version)
+    out.labels.emplace(name, value);
+}
+
+PeerWorkload read_workload(const Struct& metadata) {
+  PeerWorkload out;
+  out.name = text(metadata, "NAME");
+  out.namespace_name = text(metadata, "NAMESPACE");
+  out.workload = text(metadata, "WORKLOAD_NAME");
+  out.cluster = text(metadata, "CLUSTER_ID");
+  out.identity = text(metadata, "IDENTITY");
+  out.region = text(metadata, "REGION");
+  out.zone = text(metadata, "AVAILABILITY_ZONE");
+  out.type = kind_of(text(metadata, "OWNER"), out.workload);
+  const auto labels = metadata.fields().find("LABELS");
+  if (labels == metadata.fields().end()) return out;
+  const Struct& from = labels->second.struct_value();
+  for (const auto& [name, value] : from.fields()) read_label(out, name, value.string_value());
+  out.app = text(from, from.fields().contains(qualified_app) ? qualified_app : "app");
+  out.version = text(from, from.fields().contains(qualified_version) ? qualified_version : "version");
   return out;
+}
+
+Struct told(const PeerWorkload& workload, const std::vector<std::string>& additional_labels) {
+  Struct out;
+  set(out, "NAME", workload.name);
+  set(out, "NAMESPACE", workload.namespace_name);
+  set(out, "WORKLOAD_NAME", workload.workload);
+  set(out, "CLUSTER_ID", workload.cluster);
+  set(out, "IDENTITY", workload.identity);
+  set(out, "REGION", workload.region);
+  set(out, "AVAILABILITY_ZONE", workload.zone);
+  if (!workload.type.empty())
+    set(out, "OWNER",
+        std::string(owner_prefix) + workload.namespace_name + "/" + workload.type + "s/" + workload.workload);
+  Struct& labels = *(*out.mutable_fields())["LABELS"].mutable_struct_value();
+  set(labels, canonical_name, workload.service);
+  set(labels, canonical_revision, workload.revision);
+  set(labels, "app", workload.app);
+  set(labels, "version", workload.version);
+  for (const std::string& name : additional_labels)
+    if (const auto it = workload.labels.find(name); it != workload.labels.end()) set(labels, name, it->second);
+  return out;
+}
+
+bool printable(const Struct& metadata) {
+  const auto plain = [](std::string_view value) {
+    return std::none_of(value.begin(), value.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  };
+  return std::all_of(metadata.fields().begin(), metadata.fields().end(), [&](const auto& field) {
+    return plain(field.first) && plain(field.second.string_value()) && printable(field.second.struct_value());
+  });
+}
+
+std::shared_ptr<const PeerWorkload> read_peer(const Struct& metadata) {
+  if (!printable(metadata)) return nullptr;
+  return std::make_shared<PeerWorkload>(read_workload(metadata));
 }
 
 }  // namespace
@@ -81,8 +138,28 @@ void set_local_node(std::string_view serialized_node) {
   if (!node().ParseFromArray(serialized_node.data(), static_cast<int>(serialized_node.size()))) node().Clear();
 }
 
-PeerMetadata local_peer(const std::vector<std::string>& additional_labels) {
-  return {node().id(), serialize(told(node().metadata(), additional_labels))};
+PeerMetadata local_peer(const std::vector<std::string>& additional_labels, bool with_locality) {
+  PeerWorkload self = read_workload(node().metadata());
+  if (with_locality && self.region.empty()) self.region = node().locality().region();
+  if (with_locality && self.zone.empty()) self.zone = node().locality().zone();
+  return {node().id(), serialize(told(self, additional_labels))};
+}
+
+std::shared_ptr<const PeerWorkload> parse_peer(std::string_view serialized_struct) {
+  Struct metadata;
+  if (!metadata.ParseFromArray(serialized_struct.data(), static_cast<int>(serialized_struct.size()))) return nullptr;
+  return read_peer(metadata);
+}
+
+std::shared_ptr<const PeerWorkload> peer_of_header(std::string_view value) {
+  thread_local StringMap<std::shared_ptr<const PeerWorkload>> known;
+  if (const auto it = known.find(value); it != known.end()) return it->second;
+  const auto bytes = from_base64(value);
+  auto peer = bytes ? parse_peer(*bytes) : nullptr;
+  if (!peer || value.size() > max_remembered_header) return peer;
+  if (known.size() >= max_remembered_peers) known.clear();
+  known.emplace(value, peer);
+  return peer;
 }
 
 std::string peer_exchange_hello(const PeerMetadata& self) {
@@ -99,16 +176,13 @@ std::string peer_exchange_hello(const PeerMetadata& self) {
   return out + message;
 }
 
-std::optional<PeerMetadata> parse_peer_exchange(std::string_view message) {
+std::shared_ptr<const PeerWorkload> parse_peer_exchange(std::string_view message) {
   google::protobuf::Any any;
   Struct both;
-  if (!any.ParseFromArray(message.data(), static_cast<int>(message.size()))) return std::nullopt;
-  if (any.type_url() != struct_type || !both.ParseFromString(any.value())) return std::nullopt;
-  PeerMetadata out;
-  out.id = text(both, id_key);
-  if (const auto it = both.fields().find(metadata_key); it != both.fields().end())
-    out.metadata = serialize(it->second.struct_value());
-  return out;
+  if (!any.ParseFromArray(message.data(), static_cast<int>(message.size()))) return nullptr;
+  if (any.type_url() != struct_type || !both.ParseFromString(any.value())) return nullptr;
+  const auto it = both.fields().find(metadata_key);
+  return it == both.fields().end() ? nullptr : read_peer(it->second.struct_value());
 }
 
 }  // namespace clew

@@ -18,10 +18,8 @@ constexpr Duration time_slice = std::chrono::microseconds(100);
 
 const WrapUpstream wrap_upstream = [](std::unique_ptr<Transport> upstream, const Cluster& cluster, StreamInfo& info) {
   if (!cluster.tcp_metadata_exchange) return upstream;
-  return wrap_upstream_metadata_exchange(std::move(upstream), [&info](PeerMetadata peer) {
-    info.upstream_peer_id = std::move(peer.id);
-    info.upstream_peer = std::move(peer.metadata);
-  });
+  return wrap_upstream_metadata_exchange(
+      std::move(upstream), [&info](std::shared_ptr<const PeerWorkload> peer) { info.upstream_peer = std::move(peer); });
 };
 
 }  // namespace

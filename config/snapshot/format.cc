@@ -169,6 +169,7 @@ const std::unordered_map<std::string_view, Operator>& operators() {
       {"ENVIRONMENT", {Op::environment, Parameter::environment}},
       {"DYNAMIC_METADATA", {Op::dynamic_metadata, Parameter::metadata}},
       {"FILTER_STATE", {Op::filter_state, Parameter::state}},
+      {"UPSTREAM_FILTER_STATE", {Op::upstream_filter_state, Parameter::state}},
       {"FILTER_CHAIN_NAME", {Op::filter_chain_name}},
       {"ACCESS_LOG_TYPE", {Op::access_log_type}},
       {"UNIQUE_ID", {Op::unique_id}},

@@ -96,6 +96,7 @@ struct FormatItem {
     environment,
     dynamic_metadata,
     filter_state,
+    upstream_filter_state,
     filter_chain_name,
     access_log_type,
     unique_id
@@ -141,7 +142,7 @@ struct FormatItem {
   /// state key; environment value; PATH: «wq» or «nq»; RESPONSE_CODE_DETAILS: not empty when white space stays.
   std::string text;
   std::string alternative;  // REQ(A?B): header used when the first is absent; PATH: «orig», «path», «orig_or_path»
-  std::vector<std::string> path;          // metadata path
+  std::vector<std::string> path;          // metadata path; filter state: «PLAIN», «TYPED» or «FIELD» and its name
   std::optional<std::size_t> max_length;  // «:Z» truncation
   Instant from = Instant::request_first_byte, to = Instant::response_last_byte;
   std::uint32_t unit_ns = 1'000'000;  // of COMMON_DURATION

@@ -23,14 +23,9 @@ bool skipped(const Stream& stream, bool skip_external) {
   return entry->cluster->disable_metadata_exchange || (skip_external && entry->cluster->external);
 }
 
-/// Takes the peer's word out of the headers. Whoever reads it later parses the Struct, once for each id.
-void take(HeaderMap& headers, std::string& id, std::string& metadata) {
-  if (const auto value = headers.get(metadata_header); value && !value->empty() && metadata.empty()) {
-    if (auto bytes = from_base64(*value)) {
-      metadata = std::move(*bytes);
-      id = headers.get(id_header).value_or("");
-    }
-  }
+/// Takes the peer's word out of the headers.
+void take(HeaderMap& headers, std::shared_ptr<const PeerWorkload>& peer) {
+  if (const auto value = headers.get(metadata_header); value && !value->empty() && !peer) peer = peer_of_header(*value);
   headers.remove(id_header);
   headers.remove(metadata_header);
 }
@@ -44,7 +39,7 @@ class MetadataExchange final : public Filter {
     id_received_ = headers.has(id_header);
     metadata_received_ = headers.has(metadata_header);
     const MetadataExchangeOptions& options = shared_.options;
-    if (options.discover_downstream) take(headers, stream.info.downstream_peer_id, stream.info.downstream_peer);
+    if (options.discover_downstream) take(headers, stream.info.downstream_peer);
     if (options.propagate_upstream && !skipped(stream, options.skip_external_upstream)) {
       headers.set(id_header, shared_.id);
       headers.set(metadata_header, shared_.metadata);
@@ -55,7 +50,7 @@ class MetadataExchange final : public Filter {
   Verdict on_response(Stream& stream) override {
     HeaderMap& headers = stream.response.headers;
     const MetadataExchangeOptions& options = shared_.options;
-    if (options.discover_upstream) take(headers, stream.info.upstream_peer_id, stream.info.upstream_peer);
+    if (options.discover_upstream) take(headers, stream.info.upstream_peer);
     if (options.propagate_downstream && !skipped(stream, options.skip_external_downstream)) {
       if (id_received_) headers.set(id_header, shared_.id);
       if (metadata_received_) headers.set(metadata_header, shared_.metadata);

@@ -20,8 +20,8 @@ Decoded<std::shared_ptr<const FilterFactory>> decode_metadata_exchange(std::stri
     out.propagate_upstream |= method.has_istio_headers();
     out.skip_external_upstream |= method.istio_headers().skip_external_clusters();
   }
-  return make_metadata_exchange(name, out,
-                                local_peer({config.additional_labels().begin(), config.additional_labels().end()}));
+  return make_metadata_exchange(
+      name, out, local_peer({config.additional_labels().begin(), config.additional_labels().end()}, true));
 }
 
 }  // namespace clew

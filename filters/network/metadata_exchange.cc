@@ -101,7 +101,7 @@ class PeerExchangeTransport final : public Transport {
     held_.clear();
     state_ = State::through;
     if (auto peer = parse_peer_exchange(message)) {
-      if (on_peer_) on_peer_(std::move(*peer));
+      if (on_peer_) on_peer_(std::move(peer));
     } else {
       CLEW_LOG(filter, debug, "peer metadata that is none");
     }
@@ -122,10 +122,9 @@ class TcpMetadataExchange final : public NetworkFilter {
   std::unique_ptr<Transport> wrap(std::unique_ptr<Transport> downstream, ConnectionInfo& connection) override {
     const TlsInfo* tls = downstream->tls();
     if (!tls || tls->alpn != protocol_) return downstream;
-    return make_peer_exchange_transport(std::move(downstream), hello_, [&connection](PeerMetadata peer) {
-      connection.exchanged_peer =
-          std::make_unique<ExchangedPeer>(ExchangedPeer{std::move(peer.id), std::move(peer.metadata)});
-    });
+    return make_peer_exchange_transport(
+        std::move(downstream), hello_,
+        [&connection](std::shared_ptr<const PeerWorkload> peer) { connection.exchanged_peer = std::move(peer); });
   }
 
  private:

@@ -15,7 +15,7 @@
 namespace clew {
 
 /// What the peer said, once, before its first byte is delivered. Not called when it said nothing.
-using OnPeerMetadata = std::function<void(PeerMetadata)>;
+using OnPeerMetadata = std::function<void(std::shared_ptr<const PeerWorkload>)>;
 
 /// The listener's side. protocol: the ALPN name that asks for the exchange.
 std::shared_ptr<const NetworkFilterFactory> make_tcp_metadata_exchange(std::string protocol, const PeerMetadata& self);

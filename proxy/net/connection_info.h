@@ -15,6 +15,8 @@
 
 namespace clew {
 
+struct PeerWorkload;
+
 /// A certificate's names as XFCC, RBAC, logs and metrics read them. Shared by the connections of a peer where cached.
 struct CertificateInfo {
   std::vector<std::string> uri_sans, dns_sans, ip_sans, email_sans;
@@ -47,11 +49,6 @@ struct OriginalSource {
   friend bool operator==(const OriginalSource&, const OriginalSource&) = default;
 };
 
-/// What the peer's proxy says of itself by the TCP exchange (istio-peer-exchange).
-struct ExchangedPeer {
-  std::string id, metadata;
-};
-
 struct ConnectionInfo {
   std::uint64_t id = 0;
   Address remote;         // the peer, after PROXY protocol
@@ -72,7 +69,7 @@ struct ConnectionInfo {
   WallTime start_wall{};
   Duration handshake_time{0};
   std::string transport_failure_reason;  // why the TLS handshake failed; for %DOWNSTREAM_TRANSPORT_FAILURE_REASON%
-  std::unique_ptr<ExchangedPeer> exchanged_peer;  // null: it said nothing
+  std::shared_ptr<const PeerWorkload> exchanged_peer;  // by istio-peer-exchange; null: it said nothing
 };
 
 }  // namespace clew

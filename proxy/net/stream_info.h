@@ -18,6 +18,7 @@ namespace clew {
 struct ConnectionInfo;
 struct Cluster;
 struct Endpoint;
+struct PeerWorkload;
 struct Route;
 struct TlsInfo;
 struct VirtualHost;
@@ -108,8 +109,8 @@ struct StreamInfo : Recycled {
   std::shared_ptr<const TlsInfo> upstream_tls;  // null: plain text
   std::uint32_t attempts = 0;
   std::string request_id, trace_id;
-  // peer metadata (istio.metadata_exchange), serialized Struct; empty: none
-  std::string downstream_peer_id, downstream_peer, upstream_peer_id, upstream_peer;
+  // by istio.metadata_exchange; null: none. TCP's downstream one is the connection's (ConnectionInfo::exchanged_peer).
+  std::shared_ptr<const PeerWorkload> downstream_peer, upstream_peer;
 };
 
 /// The record of a connection as a whole, made when there is something to say: HTTP has one for each stream, and most

@@ -7,6 +7,7 @@
 #include "proxy/http/message.h"
 #include "proxy/http/url.h"
 #include "proxy/net/connection_info.h"
+#include "proxy/telemetry/peer_field.h"
 #include "proxy/telemetry/time_format.h"
 
 #include <sys/random.h>
@@ -379,6 +380,8 @@ FieldValue value_of(const FormatItem& item, const FormatContext& context, std::s
     }
     case Op::hostname: return FieldValue(host_name());
     case Op::access_log_type: return FieldValue(context.log_type);
+    case Op::filter_state:
+    case Op::upstream_filter_state: return peer_field(item, context, scratch);
     case Op::unique_id: return unique_id(scratch);
     case Op::tls_version:
     case Op::tls_cipher:

@@ -1,4 +1,4 @@
-// The value of one operator, as text or as a number; never allocated for itself.
+// The value of one operator, as text, as a number or as JSON; never allocated for itself.
 #pragma once
 
 #include "proxy/telemetry/formatter.h"
@@ -10,8 +10,8 @@
 namespace clew {
 
 struct FieldValue {
-  enum class Kind : std::uint8_t { none, text, number } kind = Kind::none;
-  std::string_view text;  // lives in the context, the item or the scratch string
+  enum class Kind : std::uint8_t { none, text, number, json } kind = Kind::none;
+  std::string_view text;  // or JSON; lives in the context, the item or the scratch string
   std::int64_t number = 0;
 
   FieldValue() = default;

@@ -28,6 +28,11 @@ void append_json_number(std::string& out, double value) {
   out.append(digits, std::to_chars(digits, std::end(digits), value).ptr);
 }
 
+/// A JSON value in a text is a text, which a length may cut.
+std::string_view as_text(const FieldValue& value, const FormatItem& item) {
+  return value.text.substr(0, item.max_length.value_or(value.text.size()));
+}
+
 class JsonWriter {
  public:
   JsonWriter(std::string& out, const FormatContext& context, bool omit_empty)
@@ -69,8 +74,8 @@ class JsonWriter {
     out_ += '"';
     for (const FormatItem& item : format) {
       const FieldValue value = field_value(item, context_, scratch());
-      if (value.kind == Kind::text)
-        append_json_escaped(out_, value.text);
+      if (value.kind == Kind::text || value.kind == Kind::json)
+        append_json_escaped(out_, as_text(value, item));
       else if (value.kind == Kind::number)
         append_number(out_, value.number);
       else if (!omit_empty_)
@@ -84,6 +89,10 @@ class JsonWriter {
     const FieldValue value = field_value(item, context_, scratch());
     if (value.kind == Kind::none) return write(nullptr);
     if (value.kind == Kind::number) return write(static_cast<double>(value.number));
+    if (value.kind == Kind::json) {
+      out_ += value.text;
+      return true;
+    }
     out_ += '"';
     append_json_escaped(out_, value.text);
     out_ += '"';
@@ -132,7 +141,8 @@ void append_text(std::string& out, const TextFormat& format, const FormatContext
   for (const FormatItem& item : format) {
     const FieldValue value = field_value(item, context, scratch());
     switch (value.kind) {
-      case Kind::text: out += value.text; break;
+      case Kind::text:
+      case Kind::json: out += as_text(value, item); break;
       case Kind::number: append_number(out, value.number); break;
       case Kind::none: out += empty;
     }

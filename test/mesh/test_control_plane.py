@@ -231,7 +231,7 @@ def test_many_updates_under_traffic(mesh):
 
 def logging_pods(mesh):
     """Pods of these scenarios alone: a connection keeps the log format that its listener had when it was accepted."""
-    return mesh.pod("log-client"), mesh.pod("log-server", ports={"http": 8087})
+    return mesh.pod("log-client"), mesh.pod("log-server", ports={"http": 8087, "tcp": 9087})
 
 
 @both_proxies
@@ -262,6 +262,44 @@ def test_access_log_with_a_format_of_its_own(mesh):
         return [line for line in client.access_log.text().splitlines() if line.startswith("own ")]
     line = mesh.until("lines of that format", logged)[-1]
     assert line == "own 200 abcdef abc application/json HTTP/1.1 default 0 end"
+
+
+def test_access_log_says_who_the_peers_are(mesh):
+    """Metadata exchange between two of us, ahead of TCP's bytes and in HTTP's headers, printed as istio-proxy prints its
+    filter state. The Envoy beside has no such filters."""
+    client, server = logging_pods(mesh)
+    plain = mesh.pod("plain", sidecar=False)
+    state = {"client": "%FILTER_STATE(downstream_peer)%", "server": "%FILTER_STATE(upstream_peer)%",
+             "tcp_server": "%UPSTREAM_FILTER_STATE(upstream_peer)%", "client_workload": "%FILTER_STATE(downstream_peer_obj:FIELD:workload)%"}
+    mesh.set_mesh_config(accessLogEncoding="JSON", accessLogFormat=json.dumps(
+        {"start_time": "%START_TIME%", "cluster": "%UPSTREAM_CLUSTER_RAW%", "remote": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", **state}))
+
+    def told(pod, cluster, by=None):
+        return [{k: o[k] for k in state} for o in pod.access_log.json()
+                if o.get("cluster") == cluster and (by is None or o["remote"] == by.ip)][-1:]
+
+    def logged():
+        client.get("http://log-server:8087/peers")
+        for pod, host in ((client, "log-server"), (plain, server.ip)):
+            with pod.connect(host, 9087) as connection:
+                connection.send(b"hello\n")
+                assert connection.sock.makefile("rb").readline() == b"log-server 127.0.0.6 hello\n"
+        outbound = [f"outbound|{port}||log-server.default.svc.cluster.local" for port in (8087, 9087)]
+        lines = [*(told(client, cluster) for cluster in outbound), told(server, "inbound|8087||", client),
+                 told(server, "inbound|9087||", client), told(server, "inbound|9087||", plain)]
+        return all(lines) and [line for [line] in lines]
+
+    def peer(name):
+        return {"@type": "type.googleapis.com/google.protobuf.Struct", "value": {
+            "name": name, "namespace": "default", "workload": name, "cluster": "Kubernetes", "app": name, "service": name,
+            "revision": "v1", "version": "v1", "type": "pod"}}
+    nobody = dict.fromkeys(state)
+    assert mesh.until("lines of that format", logged) == [
+        {**nobody, "server": peer("log-server")},
+        {**nobody, "tcp_server": peer("log-server")},
+        {**nobody, "client": peer("log-client"), "client_workload": "log-client"},
+        {**nobody, "client": peer("log-client"), "client_workload": "log-client"},
+        nobody]
 
 
 @both_proxies

@@ -9,6 +9,14 @@ namespace {
 constexpr HeaderId id = HeaderId::x_envoy_peer_metadata_id;
 constexpr HeaderId metadata = HeaderId::x_envoy_peer_metadata;
 
+/// {NAME: name} as a header has it.
+std::string told(std::string_view name) {
+  const auto sized = [](char tag, const std::string& bytes) {
+    return std::string{tag, static_cast<char>(bytes.size())} + bytes;
+  };
+  return to_base64(sized(0x0a, sized(0x0a, "NAME") + sized(0x12, sized(0x1a, std::string(name)))));
+}
+
 const PeerMetadata self{"sidecar~10.0.0.1~a.ns~ns.svc", "STRUCT"};
 
 std::shared_ptr<const FilterFactory> inbound() {
@@ -26,10 +34,10 @@ TEST_CASE("metadata exchange: the server's side takes what came and answers in k
   const auto factory = inbound();
   StreamFixture f;
   f.stream.request.headers.add(id, "peer");
-  f.stream.request.headers.add(metadata, to_base64("their struct"));
+  f.stream.request.headers.add(metadata, told("them"));
   auto filter = f.request(*factory);
-  CHECK(f.stream.info.downstream_peer_id == "peer");
-  CHECK(f.stream.info.downstream_peer == "their struct");
+  REQUIRE(f.stream.info.downstream_peer);
+  CHECK(f.stream.info.downstream_peer->name == "them");
   CHECK_FALSE(f.stream.request.headers.has(id));  // the application never sees it
   CHECK_FALSE(f.stream.request.headers.has(metadata));
   filter->on_response(f.stream);
@@ -43,7 +51,7 @@ TEST_CASE("metadata exchange: nothing is told to who told nothing", "[filters]")
   auto filter = f.request(*factory);
   filter->on_response(f.stream);
   CHECK(f.stream.response.headers.size() == 0);
-  CHECK(f.stream.info.downstream_peer.empty());
+  CHECK_FALSE(f.stream.info.downstream_peer);
 }
 
 TEST_CASE("metadata exchange: bad metadata is dropped, not passed on", "[filters]") {
@@ -52,7 +60,7 @@ TEST_CASE("metadata exchange: bad metadata is dropped, not passed on", "[filters
   f.stream.request.headers.add(id, "peer");
   f.stream.request.headers.add(metadata, "*not base64*");
   f.request(*factory);
-  CHECK(f.stream.info.downstream_peer.empty());
+  CHECK_FALSE(f.stream.info.downstream_peer);
   CHECK(f.stream.request.headers.size() == 0);
 }
 
@@ -63,12 +71,12 @@ TEST_CASE("metadata exchange: the client's side tells and takes", "[filters]") {
   auto filter = f.request(*factory);
   CHECK(f.stream.request.headers.get(id) == self.id);
   CHECK(f.stream.request.headers.get(metadata) == to_base64(self.metadata));
-  CHECK(f.stream.info.downstream_peer_id.empty());
+  CHECK_FALSE(f.stream.info.downstream_peer);
   f.stream.response.headers.add(id, "server");
-  f.stream.response.headers.add(metadata, to_base64("s"));
+  f.stream.response.headers.add(metadata, told("server"));
   filter->on_response(f.stream);
-  CHECK(f.stream.info.upstream_peer_id == "server");
-  CHECK(f.stream.info.upstream_peer == "s");
+  REQUIRE(f.stream.info.upstream_peer);
+  CHECK(f.stream.info.upstream_peer->name == "server");
   CHECK(f.stream.response.headers.size() == 0);
 }
 

@@ -1,5 +1,7 @@
 #include "proxy/upstream/tcp_proxy.h"
 
+#include "proxy/net/peer_workload.h"
+
 #include "fixture.h"
 
 using namespace clew;
@@ -247,11 +249,11 @@ TEST_CASE("tcp: the upstream connection can be wrapped") {
   f.add_cluster("a", endpoints({1}), [](Cluster& cluster) { cluster.tcp_metadata_exchange = true; });
   Connection c(f);
   c.wrap = [](std::unique_ptr<Transport> upstream, const Cluster& cluster, StreamInfo& info) {
-    if (cluster.tcp_metadata_exchange) info.upstream_peer_id = "wrapped";
+    if (cluster.tcp_metadata_exchange) info.upstream_peer = std::make_shared<PeerWorkload>();
     return upstream;
   };
   c.start("x");
-  REQUIRE(c.info.upstream_peer_id == "wrapped");
+  REQUIRE(c.info.upstream_peer);
   c.downstream->close(Errc::canceled);
   f.t.poll();
 }
