@@ -49,7 +49,7 @@ int prepare(int fd, const ConnectTarget& target) {
 
 }  // namespace
 
-Task<Connected> connect(Worker& worker, ConnectTarget target) {
+Task<Connected> connect(Worker& worker, ConnectTarget target, ConnectAttempt* attempt) {
   sockaddr_storage storage{};
   const std::size_t length = target.address.to_sockaddr(storage);
   if (length == 0) co_return failure("immediate connect error", ENAMETOOLONG);
@@ -70,7 +70,9 @@ Task<Connected> connect(Worker& worker, ConnectTarget target) {
       transport->close(Errc::connect_timeout);
     });
     if (target.timeout > Duration::zero()) timer.arm(target.timeout);
+    if (attempt) attempt->transport_ = transport.get();
     const Result<void> ready = co_await transport->writable();
+    if (attempt) attempt->transport_ = nullptr;
     if (late) {
       Connected out;
       out.error = Errc::connect_timeout;

@@ -35,7 +35,20 @@ struct Connected {
   explicit operator bool() const { return transport != nullptr; }
 };
 
-/// TCP sockets have TCP_NODELAY. Does not resolve names. Abandoning it midway is not possible: it ends by its timeout.
-Task<Connected> connect(Worker& worker, ConnectTarget target);
+/// A connect() under way, as who does not want it any more sees it. It must outlive the call.
+class ConnectAttempt {
+ public:
+  /// It ends as failed; nothing happens once it has ended.
+  void abandon() {
+    if (transport_) transport_->close(Errc::canceled);
+  }
+
+ private:
+  friend Task<Connected> connect(Worker&, ConnectTarget, ConnectAttempt*);
+  Transport* transport_ = nullptr;  // while it waits
+};
+
+/// TCP sockets have TCP_NODELAY. Does not resolve names. Ends by its timeout, or when `attempt` is abandoned.
+Task<Connected> connect(Worker& worker, ConnectTarget target, ConnectAttempt* attempt = nullptr);
 
 }  // namespace clew

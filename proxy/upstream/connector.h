@@ -15,7 +15,7 @@ class TlsContext;  // proxy/net/tls_context.h
 
 struct UpstreamTarget {
   Address address;
-  std::vector<Address> additional;                // tried in order after address, within the same timeout
+  std::vector<Address> additional;                // RFC 8305: tried after address, within the same timeout
   std::vector<IpAddress> sources;                 // the one of the endpoint's family is bound
   std::optional<OriginalSource> original_source;  // wins over sources
   Duration timeout = std::chrono::seconds(5);     // socket and handshake together; 0 or less: none
