@@ -348,21 +348,22 @@ Task<ClusterEndpointTotals> App::endpoint_stats() {
 // ---- draining ----
 
 void App::drain_listeners(const DrainRequest& request) {
+  const Drained wanted = request.inbound_only ? Drained::inbound : Drained::all;
+  if (request.graceful && drained_ >= wanted) return;  // under way already, or over
+  drained_ = std::max(drained_, wanted);
   CLEW_LOG(main, warning, "draining {} listeners{}", request.inbound_only ? "inbound" : "all",
            request.graceful ? " gracefully" : "");
-  const bool keep_listening = request.graceful || request.skip_exit;
   for (auto& runtime : workers_)
-    runtime->worker().post([runtime = runtime.get(), request, keep_listening] {
-      runtime->listeners().drain(request.inbound_only);
-      if (!keep_listening) runtime->listeners().stop_accepting(request.inbound_only);
-    });
-  if (!request.graceful || request.skip_exit) return;
-  if (drain_end_ && drain_end_->armed()) return;  // under way already
-  drain_end_.emplace(control_.timers(), [this, inbound_only = request.inbound_only] {
+    runtime->worker().post(
+        [runtime = runtime.get(), inbound_only = request.inbound_only] { runtime->listeners().drain(inbound_only); });
+  if (request.skip_exit) return;
+  const auto stop = [this, inbound_only = request.inbound_only] {
     for (auto& runtime : workers_)
       runtime->worker().post(
           [runtime = runtime.get(), inbound_only] { runtime->listeners().stop_accepting(inbound_only); });
-  });
+  };
+  if (!request.graceful) return stop();
+  drain_end_.emplace(control_.timers(), stop);
   drain_end_->arm(options_.drain_time);
 }
 

@@ -91,6 +91,7 @@ class App final : public Process, private Watched {
   bool workers_started_ = false, unhealthy_ = false, quitting_ = false;
   StatSnapshot counted_before_;  // what /reset_counters takes away
   std::set<std::string> bind_failures_;
+  enum class Drained : std::uint8_t { none, inbound, all } drained_ = Drained::none;  // by request
   std::optional<Timer> drain_end_;
 };
 
