@@ -149,13 +149,18 @@ def test_f19_pod_that_ends(mesh):
 
 @both_proxies
 def test_f20_native_sidecar_drain(mesh):
-    """drain_listeners?graceful&skip_exit, then SIGTERM to the proxy: what was drained goes on being served, and the end is at once."""
+    """The preStop hook's POST /drain to the agent, then SIGTERM to the proxy: connections are told to go, all that comes is served
+    (drain_listeners?graceful&skip_exit), and the end is at once."""
     client, server = two(mesh)
     pod = mesh.pod("native", ports={"http": 8089})
     mesh.until("the service", lambda: client.get("http://native:8089/").status == 200)
-    with load(mesh, client, "native", 8089) as traffic:
+    plain = mesh.pod("plain", sidecar=False)
+    with load(mesh, client, "native", 8089) as traffic, plain.connect(pod.ip, 8089) as standing:
         traffic.more(20)
-        assert pod.http_get(15000, "/drain_listeners?graceful&skip_exit", "POST")[0] == 200
+        assert standing.request("GET", "/", "native").headers.get("connection") is None
+        assert pod.http_get(15020, "/drain", "POST")[0] == 200
+        r = mesh.until("a hint to go", lambda: (r := standing.request("GET", "/", "native")).headers.get("connection") == "close" and r)
+        assert r.status == 200
         traffic.more(100)
     traffic.ledger.check(pod.app)
     began = time.monotonic()

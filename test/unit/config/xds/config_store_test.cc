@@ -273,6 +273,22 @@ TEST_CASE("store: the old version serves until the new one is warm, then only it
   CHECK(kit.secret_names == Names{"new"});
 }
 
+TEST_CASE("store: a changed cluster has the endpoints of its name at once, and takes those that nobody asked for") {
+  Kit kit;
+  kit.serve();
+  kit.set(eds("a", "a", R"(, "connect_timeout": "3s")"));
+  CHECK(kit.now().clusters.find("a")->cluster->connect_timeout == std::chrono::seconds(3));
+  CHECK(kit.port("a") == 1);
+  CHECK(kit.eds_names == Names{"a"});
+  kit.set(endpoints("a", 2));
+  CHECK(kit.port("a") == 2);
+  kit.remove(type_url::cluster, "a");
+  kit.set(eds("a", "a"));
+  CHECK(kit.port("a") == -1);  // what nothing named was forgotten
+  kit.set(endpoints("a", 3));
+  CHECK(kit.port("a") == 3);
+}
+
 TEST_CASE("store: clusters and listeners are removed, routes and endpoints stay while something names them") {
   Kit kit;
   kit.serve();

@@ -402,6 +402,20 @@ TEST_CASE("listener: a connection that comes while its listener drains is told t
   }
 }
 
+TEST_CASE("listener: workers share a port, the kernel spreads connections over their sockets") {
+  Fixture a, b;
+  const Address at = a.open(listener("l"));
+  REQUIRE(b.open(listener("l", at)) == at);
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 64; ++i) clients.push_back(std::make_unique<Client>(at));
+  while (a.echo.served.size() + b.echo.served.size() < clients.size()) {
+    a.t.poll();
+    b.t.poll();
+  }
+  REQUIRE_FALSE(a.echo.served.empty());
+  REQUIRE_FALSE(b.echo.served.empty());
+}
+
 TEST_CASE("listener: the process's limit of connections") {
   Fixture f(1);
   const Address at = f.open(listener("l"));
