@@ -138,6 +138,7 @@ void Buffer::append(std::string_view bytes) {
 void Buffer::append(Buffer&& other) {
   assert(this != &other);
   if (!other.first_) return;
+  if (last_ && other.size_ < copy_below) return append(other, other.size_);
   (last_ ? last_->next : first_) = other.first_;
   last_ = other.last_;
   size_ += other.size_;
@@ -150,7 +151,11 @@ void Buffer::append(Buffer& other, std::size_t n) {
   while (n > 0) {
     const Slice& source = *other.first_;
     const std::size_t part = std::min(n, source.size());
-    push(source.slab, source.begin, source.begin + static_cast<std::uint32_t>(part));
+    const bool follows = last_ && last_->slab == source.slab && last_->end == source.begin;
+    if (last_ && !follows && part < copy_below)
+      append(std::string_view(source.slab->data + source.begin, part));
+    else
+      push(source.slab, source.begin, source.begin + static_cast<std::uint32_t>(part));
     n -= part;
     other.consume(part);
   }

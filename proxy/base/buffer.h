@@ -1,6 +1,8 @@
 // Bytes on their way through a connection: a queue of slices of reference-counted slabs. Moving bytes from one buffer
-// to another moves slices, not bytes. Slabs come from a free list of the thread that uses them and go back to it, so
-// an idle connection owns none; a buffer and its slabs never leave their thread.
+// to another moves slices, not bytes, but for small ones: a slice pins its whole slab, and however small the pieces are
+// that a peer sends, the slabs behind a buffer hold at most eight times its bytes, and two more. Slabs come from a free
+// list of the thread that uses them and go back to it, so an idle connection owns none; a buffer and its slabs never
+// leave their thread.
 #pragma once
 
 #include <sys/uio.h>
@@ -17,6 +19,7 @@ class Buffer {
  public:
   /// Bytes in a slab: one full TLS record and its header fit.
   static constexpr std::size_t slab_size = 16 * 1024 + 256;
+  static constexpr std::size_t copy_below = 4096;
 
   Buffer() = default;
   Buffer(Buffer&& other) noexcept;
@@ -36,9 +39,9 @@ class Buffer {
   std::string_view pull_up(std::size_t n);
 
   void append(std::string_view bytes);
-  /// Takes all of other's slices.
+  /// Takes all of other's bytes.
   void append(Buffer&& other);
-  /// Takes the first n bytes of other (n <= other.size()), without copying.
+  /// Takes the first n bytes of other (n <= other.size()). What is less than copy_below joins what is here already.
   void append(Buffer& other, std::size_t n);
 
   /// Room to read into: at least `min` contiguous bytes (0 < min <= slab_size) at the end. Then commit what was filled,

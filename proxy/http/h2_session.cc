@@ -15,8 +15,6 @@ namespace {
 
 constexpr std::size_t max_control_queue = 1000;  // frames that the peer makes us send and does not read
 constexpr std::size_t max_continuations = 512;   // their bytes are bounded by the head's limit; this is for empty ones
-// Smaller pieces are copied: a slice pins its whole slab, and each is one more for the kernel to gather.
-constexpr std::size_t copy_in_below = 4096, copy_out_below = 2048;
 constexpr int known_name = NGHTTP2_NV_FLAG_NO_COPY_NAME;  // lower case, and there for ever
 
 std::string_view view(const std::uint8_t* data, std::size_t size) {
@@ -123,14 +121,10 @@ struct H2Session::Callbacks {
     H2Stream* stream = s.find(id);
     if (!stream || stream->discarding_ || stream->error != Errc::ok)
       return nghttp2_session_consume_connection(session, size) == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
-    if (size < copy_in_below && !stream->in.empty()) {
-      stream->in.append(view(data, size));
-    } else {
-      const char* at = reinterpret_cast<const char*>(data);
-      s.input_->consume(static_cast<std::size_t>(at - s.input_at_));
-      stream->in.append(*s.input_, size);
-      s.input_at_ = at + size;
-    }
+    const char* at = reinterpret_cast<const char*>(data);
+    s.input_->consume(static_cast<std::size_t>(at - s.input_at_));
+    stream->in.append(*s.input_, size);
+    s.input_at_ = at + size;
     stream->on_received();
     return 0;
   }
@@ -402,12 +396,7 @@ bool H2Session::over() const {
 
 void H2Session::append_data(H2Stream& stream, std::string_view frame_header, std::size_t length) {
   pending_.append(frame_header);
-  if (length < copy_out_below && length <= stream.out.front().size()) {
-    pending_.append(stream.out.front().substr(0, length));
-    stream.out.consume(length);
-  } else {
-    pending_.append(stream.out, length);
-  }
+  pending_.append(stream.out, length);
   if (length > 0) stream.on_sent();
 }
 
