@@ -29,21 +29,35 @@ void RequestPump::stop(Errc cause) {
   changed_.notify();
 }
 
-/// Until nothing is left to send and no other try can come.
+/// Until nothing is left to send and no other try can come. It keeps a try only while it sends to it: one that fails
+/// meanwhile shall not hold its lease until the client has more.
 Task<void> RequestPump::run(std::shared_ptr<RequestPump> self) {
   while (!self->stopped_) {
-    const std::shared_ptr<Attempt> attempt = self->attempt_;
-    if (!attempt || attempt->request_sent) {
-      if (attempt && !self->keeping_) break;
-      co_await self->changed_.wait();
-      continue;
+    std::shared_ptr<Attempt> attempt = self->attempt_;
+    if (attempt && !attempt->request_sent) {
+      const Result<void> sent = co_await self->send_some(*attempt);
+      if (sent) continue;
+      if (sent.error().code == Errc::would_block) {
+        if (!std::exchange(self->waiting_, true)) spawn(self->loop_, wait_for_body(self));
+      } else if (self->attempt_ == attempt) {
+        self->attempt_.reset();  // the reader of the response sees the same error and decides
+      }
+    } else if (attempt && !self->keeping_) {
+      break;
     }
-    const Result<void> sent = co_await self->send_some(*attempt);
-    // The reader of the response sees the same error and decides.
-    if (!sent && self->attempt_ == attempt) self->attempt_.reset();
+    attempt.reset();
+    co_await self->changed_.wait();
   }
   self->attempt_.reset();
   self->running_ = false;
+}
+
+/// Beside run(), which another try may want meanwhile.
+Task<void> RequestPump::wait_for_body(std::shared_ptr<RequestPump> self) {
+  const Result<void> ready = co_await self->body_->readable();
+  (void)ready;  // try_read says it
+  self->waiting_ = false;
+  self->changed_.notify();
 }
 
 Errc RequestPump::read_body(Buffer& into) {
@@ -54,6 +68,7 @@ Errc RequestPump::read_body(Buffer& into) {
   return Errc::ok;
 }
 
+/// would_block: the client has no more yet.
 Task<Result<void>> RequestPump::send_some(Attempt& attempt) {
   Buffer bytes;
   if (sent_ < kept_.size()) {
@@ -81,17 +96,11 @@ Task<Result<void>> RequestPump::send_some(Attempt& attempt) {
     attempt.request_sent = last && sent;
     co_return sent;
   }
-  if (state == Errc::would_block) {
-    const Result<void> ready = co_await body_->readable();
-    if (ready || stopped_ || ready.error().code == Errc::eof) co_return Result<void>();
-    if (on_client_error) on_client_error(ready.error().code);
-    co_return ready.error();
-  }
   if (state == Errc::eof) {
     complete_now();
     co_return co_await send_end(attempt);
   }
-  if (on_client_error) on_client_error(state);
+  if (state != Errc::would_block && on_client_error) on_client_error(state);
   co_return Error{state};
 }
 

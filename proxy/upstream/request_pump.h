@@ -51,6 +51,7 @@ class RequestPump {
   static constexpr std::size_t chunk = 64 * 1024;
 
   static Task<void> run(std::shared_ptr<RequestPump> self);
+  static Task<void> wait_for_body(std::shared_ptr<RequestPump> self);
   Task<Result<void>> send_some(Attempt& attempt);
   Task<Result<void>> send_end(Attempt& attempt);
   Errc read_body(Buffer& into);
@@ -62,7 +63,7 @@ class RequestPump {
   BodyPtr body_;
   const std::size_t keep_limit_;
   bool keeping_;
-  bool running_ = false, stopped_ = false, body_ended_ = false;
+  bool running_ = false, waiting_ = false, stopped_ = false, body_ended_ = false;
   std::uint64_t received_ = 0;
   std::string kept_;
   std::size_t sent_ = 0;  // of kept_, to the current try

@@ -188,6 +188,42 @@ TEST_CASE("a request body is sent again, all of it") {
   REQUIRE(r.read().first == "hi");
 }
 
+TEST_CASE("while the client's body pauses, a failed try gives its lease back and the next one gets what there is") {
+  Fixture f;
+  f.add_cluster("a", endpoints({1}), [](Cluster& c) { c.circuit_breakers[Priority::standard].max_requests = 1; });
+  Request r(f);
+  r.retry(RetryOn::on_5xx, 1);
+  auto body = std::make_shared<FedBody::State>();
+  body->feed("hello ");
+  const bool whole = GENERATE(false, true);
+  if (whole) body->end();
+  r.start(body);
+  f.connector.peer(0).send(unavailable);
+  f.t.poll();
+  CHECK(f.stats().upstream_rq_active.value() == 0);
+  CHECK(f.clusters.find("a")->breakers(Priority::standard).requests() == 0);
+
+  Request other(f);  // the one that the breaker allows
+  other.start();
+  f.connector.peers.back().transport->send(ok_response);
+  f.t.poll();
+  REQUIRE(other.read().first == "hi");
+  other.drop_response();
+  f.connector.peers.back().transport->receive();
+
+  next_try(f);
+  REQUIRE_THAT(f.connector.peers.back().transport->receive(), Contains("hello "));
+  if (!whole) {
+    body->feed("world");
+    body->end();
+    f.t.poll();
+    REQUIRE_THAT(f.connector.peers.back().transport->receive(), Contains("world"));
+  }
+  f.connector.peers.back().transport->send(ok_response);
+  f.t.poll();
+  REQUIRE(r.read().first == "hi");
+}
+
 TEST_CASE("a large body is sent again, byte for byte") {
   OneEndpoint f;
   Request r(f);
