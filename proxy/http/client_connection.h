@@ -16,7 +16,8 @@ struct ClientStats;  // proxy/http/codec_stats.h
 struct UpstreamHttpOptions;
 
 /// One request and its response on a client connection. Destroying it unfinished resets the stream (h2) or closes the
-/// connection (h1). Calls of the sending half and of the receiving half may interleave; each half has one caller.
+/// connection (h1); before send_head() it has cost nothing. Calls of the sending half and of the receiving half may
+/// interleave; each half has one caller.
 class ClientExchange : public Recycled {
  public:
   virtual ~ClientExchange() = default;

@@ -73,7 +73,7 @@ class Http1Exchange final : public ClientExchange, public Body {
   Http1BodyEncoder encoder_;
   Http1Decoder::Asked asked_;
   Errc error_ = Errc::ok;
-  bool request_done_ = false, final_head_ = false, upgraded_ = false;
+  bool begun_ = false, request_done_ = false, final_head_ = false, upgraded_ = false;
 };
 
 /// What people hold.
@@ -173,7 +173,7 @@ void Http1Core::changed() {
 
 Http1Exchange::~Http1Exchange() {
   const bool whole = error_ == Errc::ok && request_done_ && final_head_ && core_->decoder.complete();
-  core_->give_back(whole && core_->decoder.keep_alive());
+  core_->give_back(!begun_ || (whole && core_->decoder.keep_alive()));
 }
 
 Error Http1Exchange::fail(Errc cause) {
@@ -184,11 +184,15 @@ Error Http1Exchange::fail(Errc cause) {
 
 void Http1Exchange::reset(Errc cause) noexcept {
   if (final_head_ && request_done_ && core_->output.empty() && core_->decoder.complete()) return;
-  fail(cause);
+  if (!begun_)
+    error_ = cause;  // the next one can have the connection
+  else
+    fail(cause);
 }
 
 Result<void> Http1Exchange::send_head(const RequestHead& head, bool end_stream) {
   if (error_ != Errc::ok) return Error{error_};
+  begun_ = true;
   asked_ = Http1Decoder::Asked::of(head);
   encoder_ = encode_request_head(core_->output, head, end_stream, core_->preserve_case);
   request_done_ = end_stream;

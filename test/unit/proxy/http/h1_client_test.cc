@@ -172,6 +172,20 @@ TEST_CASE("h1 client: connections in doubt are not used again") {
   CHECK(kit.ours->closed());
 }
 
+TEST_CASE("h1 client: an exchange that was given up before anything was sent leaves the connection as it was") {
+  ClientKit kit;
+  kit.exchange = kit.connection->open();
+  REQUIRE(kit.exchange);
+  const bool told = GENERATE(false, true);
+  if (told) kit.exchange->reset(Errc::downstream_closed);
+  if (told) CHECK(kit.exchange->send_head(kit.request, true).error().code == Errc::downstream_closed);
+  kit.finish();
+  CHECK(kit.changes > 0);
+  REQUIRE(kit.ask(ok) == Errc::ok);
+  CHECK(kit.upstream->receive() == "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+  CHECK(kit.body() == Got{"hi", Errc::eof});
+}
+
 TEST_CASE("h1 client: how answers fail") {
   struct Case {
     std::string answer;
