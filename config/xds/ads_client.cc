@@ -20,8 +20,8 @@ using envoy::service::discovery::v3::DeltaDiscoveryResponse;
 namespace {
 
 constexpr std::string_view ads_path = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
-// What istiod logs of a NACK, and what a person reads there; the rest is in our own log.
-constexpr std::size_t max_error_detail = 8 * 1024;
+// What istiod logs of a NACK, and what a person reads there; more of it is in our own log.
+constexpr std::size_t max_error_detail = 8 * 1024, max_logged_detail = 64 * 1024;
 // One that leaves large holes in the heap. They are given back at once: nothing as large may come for days.
 constexpr std::size_t large_message = 1024 * 1024;
 
@@ -160,7 +160,8 @@ void AdsClient::acknowledge(const DeltaDiscoveryResponse& response, const std::s
   answer.set_type_url(response.type_url());
   answer.set_response_nonce(response.nonce());
   if (!refused.empty()) {
-    CLEW_LOG(config, warning, "{} refused: {}", response.type_url(), refused);
+    if (const auto more = refusals_.turn(worker_.clock().now()))
+      CLEW_LOG(config, warning, "{} refused: {}{}", response.type_url(), printable(refused, max_logged_detail), *more);
     auto* detail = answer.mutable_error_detail();
     detail->set_code(3);  // INVALID_ARGUMENT
     detail->set_message(printable(refused, max_error_detail));

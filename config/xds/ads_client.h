@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config/xds/backoff.h"
+#include "proxy/base/log_pace.h"
 #include "proxy/base/strings.h"
 #include "proxy/grpc/stream.h"
 
@@ -83,6 +84,7 @@ class AdsClient {
   bool connected_ = false;
   bool stopped_ = false;
   Backoff backoff_;
+  LogPace refusals_;
 };
 
 }  // namespace clew

@@ -83,7 +83,8 @@ bool SdsClient::answer(GrpcStream& stream, const std::string& bytes) {
   DiscoveryRequest request = request_for(name_, version_);
   request.set_response_nonce(response.nonce());
   if (!refused.empty()) {
-    CLEW_LOG(secret, warning, "secret {} refused: {}", name_, refused);
+    if (const auto more = refusals_.turn(worker_.clock().now()))
+      CLEW_LOG(secret, warning, "secret {} refused: {}{}", name_, refused, *more);
     request.mutable_error_detail()->set_code(3);  // INVALID_ARGUMENT
     request.mutable_error_detail()->set_message(refused);
   }

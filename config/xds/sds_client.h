@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config/xds/backoff.h"
+#include "proxy/base/log_pace.h"
 #include "proxy/grpc/stream.h"
 
 #include <functional>
@@ -40,6 +41,7 @@ class SdsClient {
   std::string version_;  // of the last accepted secret
   bool stopped_ = false;
   Backoff backoff_;
+  LogPace refusals_;
 };
 
 }  // namespace clew

@@ -2,6 +2,7 @@
 #include "config/xds/ads_client.h"
 #include "config/xds/type_urls.h"
 #include "config/xds/xds_session.h"
+#include "proxy/base/log.h"
 #include "test/support/fake_grpc_server.h"
 #include "test/support/test_worker.h"
 #include "test/unit/config/xds/fakes.h"
@@ -9,6 +10,10 @@
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/core/v3/base.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
 
 using namespace clew;
 using namespace std::chrono_literals;
@@ -134,6 +139,30 @@ TEST_CASE("ads: each response is answered by its nonce, refusals with their reas
   CHECK(answer.response_nonce() == "n3");
   CHECK(answer.has_error_detail());
   CHECK(kit.responses == 2);
+}
+
+TEST_CASE("ads: a control plane that sends what is refused again and again does not fill the log") {
+  char path[] = "/tmp/clew_ads_test_XXXXXX";
+  const int file = mkstemp(path);
+  REQUIRE(file >= 0);
+  REQUIRE(log::open_file(path).empty());
+  {
+    Kit kit;
+    kit.client.watch_all(type_url::cluster);
+    kit.run();
+    kit.requests();
+    for (int i = 0; i < 200; ++i) {
+      kit.t.advance(10ms);
+      kit.refuse = {{"b"}, "b: no\nway " + std::string(1'000'000, 'x')};
+      CHECK(kit.respond(type_url::cluster, {"b"}).has_error_detail());
+    }
+  }
+  REQUIRE(log::open_file("").empty());
+  const auto size = lseek(file, 0, SEEK_END);
+  close(file);
+  unlink(path);
+  CHECK(size > 1000);  // the first ones are there
+  CHECK(size < 2'000'000);
 }
 
 TEST_CASE("ads: a new stream tells what is held: neither what was refused nor what is not wanted any more") {

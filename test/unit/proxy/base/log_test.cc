@@ -1,4 +1,5 @@
 #include "proxy/base/log.h"
+#include "proxy/base/log_pace.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <vector>
 
 using namespace clew;
 
@@ -106,4 +108,19 @@ TEST_CASE("formats") {
   REQUIRE(log::set_format("%Y-%m-%dT%T.%fZ"));
   CHECK(captured([] { CLEW_LOG(main, error, "x"); }).size() ==
         std::string_view("2026-11-21T10:00:00.123456Z\n").size());
+}
+
+TEST_CASE("what others cause a hundred times a second makes a few lines, and one each so often") {
+  LogPace pace;
+  TimePoint now{std::chrono::hours(GENERATE(0, 1000))};
+  std::vector<std::string> written;
+  for (int i = 0; i < 10'000; ++i, now += std::chrono::milliseconds(10))
+    if (const auto more = pace.turn(now)) written.push_back(*more);
+  REQUIRE(written.size() == LogPace::burst + 9);  // of 100 s
+  for (std::size_t i = 0; i < LogPace::burst; ++i) CHECK(written[i].empty());
+  CHECK(written.back() == " (999 such lines were left out before this one)");
+  now += std::chrono::hours(1);
+  std::size_t again = 0;
+  for (int i = 0; i < 100; ++i) again += pace.turn(now).has_value();
+  CHECK(again == LogPace::burst);
 }
