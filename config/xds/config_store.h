@@ -67,6 +67,8 @@ class ConfigStore final : public AdsHandler {
   const StringMap<Record<Secret>>& secrets() const { return secrets_.records(); }
   /// Those that clusters and listeners name.
   const std::set<SecretReference>& wanted_secrets() const { return secrets_.wanted(); }
+  /// False: what names it waits for it.
+  bool settled(const SecretReference& secret) const { return secrets_.settled(secret); }
   const std::string& version(std::string_view type_url) const;
   void collect(StatSink& sink) const;
 

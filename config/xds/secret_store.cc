@@ -67,9 +67,7 @@ void SecretStore::want(std::set<SecretReference> secrets) {
 }
 
 bool SecretStore::settled(const std::set<SecretReference>& secrets) const {
-  return std::all_of(secrets.begin(), secrets.end(), [&](const SecretReference& reference) {
-    return find(reference.name) || given_up_.contains(reference.name);
-  });
+  return std::all_of(secrets.begin(), secrets.end(), [this](const SecretReference& secret) { return settled(secret); });
 }
 
 std::shared_ptr<const Secret> SecretStore::find(std::string_view name) const {

@@ -34,6 +34,7 @@ class SecretStore {
   const std::set<SecretReference>& wanted() const { return wanted_; }
   /// Each of them is there, or given up.
   bool settled(const std::set<SecretReference>& secrets) const;
+  bool settled(const SecretReference& secret) const { return find(secret.name) || given_up_.contains(secret.name); }
   const StringMap<Record<Secret>>& records() const { return records_; }
   TlsInterner& interner() { return tls_; }
   std::shared_ptr<const TlsContexts> contexts() { return tls_.contexts(); }

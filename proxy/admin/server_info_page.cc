@@ -100,8 +100,7 @@ AdminResponse init_dump_page(const ConfigStore& store, const Query& query) {
     add("init manager clusters", warming(store.clusters(), "cluster"));
     std::map<std::string, std::string> secrets;
     for (const auto& reference : store.wanted_secrets())
-      if (const auto it = store.secrets().find(reference.name); it == store.secrets().end() || !it->second.active)
-        secrets.emplace(reference.name, "secret " + reference.name);
+      if (!store.settled(reference)) secrets.emplace(reference.name, "secret " + reference.name);
     add("init manager secrets", secrets);
   }
   return AdminResponse::json(to_json(page));

@@ -230,6 +230,20 @@ TEST_CASE("admin: keys are never shown, wherever they stand") {
   CHECK_FALSE(has(kit.get("/config_dump?resource=dynamic_warming_clusters"), "KEY"));
 }
 
+TEST_CASE("admin: a secret is waited for until it is there, or given up") {
+  Kit kit;
+  const auto cluster = test::parse<envoy::config::cluster::v3::Cluster>(
+      R"({"name": "secure", "transport_socket": {"name": "tls", "typed_config": {"@type":
+          "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", "common_tls_context": {
+          "tls_certificate_sds_secret_configs": [{"name": "own", "sds_config": {"ads": {}}}]}}}})");
+  REQUIRE(push(kit.process.store, type_url::cluster, cluster, "secure").empty());
+  CHECK(has(kit.get("/init_dump"), "secret own"));
+  CHECK(has(kit.get("/init_dump"), "cluster secure"));
+  CHECK(kit.get("/init_dump?mask=listener").body == "{}\n");
+  kit.process.store.on_fetch_timeout(type_url::secret, "own");
+  CHECK(kit.get("/init_dump").body == "{}\n");
+}
+
 TEST_CASE("admin: a route table that was never accepted has a name and no routes") {
   Kit kit;
   const auto table = test::parse<envoy::config::route::v3::RouteConfiguration>(
