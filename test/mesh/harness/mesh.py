@@ -246,7 +246,8 @@ class Mesh:
                      "ports": [{"name": n, "port": p, "targetPort": p} for n, p in spec.ports.items()]}})
 
     def _wait_endpoint(self, pod):
-        """Until the new pod is an endpoint, with each of its addresses."""
+        """Until the new pod is an endpoint, with each of its addresses, and the sidecars that are there have heard of it: a request
+        before that has nobody to go to (503 UH)."""
         def known():
             path = (f"/apis/discovery.k8s.io/v1/namespaces/{pod.namespace}/endpointslices"
                     f"?labelSelector=kubernetes.io/service-name%3D{pod.spec.service}")
@@ -254,6 +255,22 @@ class Mesh:
             ready = {ip for e in endpoints if e.get("conditions", {}).get("ready") for ip in e["addresses"]}
             return ready.issuperset(pod.ips)
         wait_for(f"the endpoint of {pod.name}", known)
+        with contextlib.suppress(Failed):  # a proxy that takes no updates: the scenario says what it expects of that
+            wait_for("sidecars to hear of it", lambda: not any(self._lacks(other, pod) for other in list(self.pods.values())), 5.0)
+
+    @staticmethod
+    def _lacks(other, pod):
+        """Whether a sidecar knows the pod's service, and not the pod."""
+        hosts = [f"[{ip}]:" if ":" in ip else f"::{ip}:" for ip in pod.ips if any((":" in ip) == (":" in own) for own in other.ips)]
+        if not hosts or not other.spec.sidecar:
+            return False
+        try:
+            clusters = other.admin("/clusters")
+        except (OSError, AssertionError):
+            return False  # not there yet, or not any more
+        service = f"||{pod.spec.service}.{pod.namespace}.svc.cluster.local::"
+        lines = [line for line in clusters.splitlines() if line.startswith("outbound") and service in line]
+        return bool(lines) and not any(host in line for host in hosts for line in lines)
 
     # what went wrong
 
