@@ -115,9 +115,19 @@ Task<std::unique_ptr<UpstreamSocket>> connect_upstream(ClusterManager& clusters,
     record(info, cluster, *host);
     ResourceToken token;
     const auto priority = Priority::standard;  // TCP has no routes that could say otherwise
-    if (!cluster.breakers(priority).take_connection(cluster.limits(priority), token)) {
+    CircuitBreakers& breakers = cluster.breakers(priority);
+    if (!breakers.take_connection(cluster.limits(priority), token)) {
       cluster.stats()->upstream_cx_overflow.add();
       info.flags.set(ResponseFlag::upstream_overflow);
+      co_return nullptr;
+    }
+    // While it is not connected it is a pending request, and once it is, no limit of requests concerns it (as Envoy).
+    ResourceToken pending;
+    if (!breakers.take_pending(cluster.limits(priority), pending)) {
+      cluster.stats()->upstream_rq_pending_overflow.add();
+      if (attempt < attempts) continue;
+      cluster.stats()->upstream_cx_connect_attempts_exceeded.add();
+      info.flags.set(ResponseFlag::upstream_retry_limit_exceeded);
       co_return nullptr;
     }
     const std::shared_ptr<EndpointState> endpoint = host->state;

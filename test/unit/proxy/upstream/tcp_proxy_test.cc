@@ -120,6 +120,33 @@ TEST_CASE("tcp: nobody to connect to") {
   REQUIRE(c.client->at_end());
 }
 
+TEST_CASE("tcp: connections under way are bounded as pending requests, those that are there by no number of requests") {
+  Fixture f;
+  f.add_cluster("a", endpoints({1}), [](Cluster& cluster) {
+    cluster.circuit_breakers[Priority::standard].max_pending_requests = 1;
+    cluster.circuit_breakers[Priority::standard].max_requests = 1;
+  });
+  f.connector.hold = true;
+  Connection first(f), second(f), third(f);
+  first.start();
+  second.start();
+  REQUIRE(second.done());
+  REQUIRE(second.info.flags.to_string() == "URX");
+  REQUIRE(f.stats().upstream_rq_pending_overflow.value() == 1);
+  REQUIRE(f.stats().upstream_cx_connect_attempts_exceeded.value() == 1);
+  REQUIRE(f.stats().upstream_rq_pending_active.value() == 1);
+  f.connector.let_go();
+  f.t.poll();
+  third.start("x");
+  REQUIRE(f.connector.peer(1).receive() == "x");
+  REQUIRE_FALSE(first.done());
+  REQUIRE(f.stats().upstream_rq_active.value() == 2);
+  for (Connection* connection : {&first, &third}) connection->downstream->close(Errc::canceled);
+  f.t.poll();
+  REQUIRE(first.done());
+  REQUIRE(third.done());
+}
+
 TEST_CASE("tcp: the client's address is kept where its listener says so") {
   OneEndpoint f;
   Connection c(f);
