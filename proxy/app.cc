@@ -311,15 +311,17 @@ void App::collect_server(StatSink& sink) const {
   sink.histogram("server.initialization_time_ms", initialization);
 }
 
-Task<StatSnapshot> App::stats() {
-  const StatPredicate included = [this](std::string_view name) { return stat_filter_.includes(name); };
-  const auto ask = [included](const WorkerRuntime& runtime) {
-    StatSnapshot part(included);
+Task<StatSnapshot> App::stats(StatSelection filter) {
+  filter.name = [this, asked = std::move(filter.name)](std::string_view name) {
+    return stat_filter_.includes(name) && (!asked || asked(name));
+  };
+  const auto ask = [filter](const WorkerRuntime& runtime) {
+    StatSnapshot part(filter);
     runtime.collect(part);
     return part;
   };
   std::vector<StatSnapshot> parts = co_await gather<StatSnapshot>(control_, workers_, ask);
-  StatSnapshot all(included);
+  StatSnapshot all(std::move(filter));
   collect_server(all);
   config().collect(all);
   control_clusters_.collect(all);

@@ -44,7 +44,7 @@ class App final : public Process, private Watched {
   const CommandLine& command_line() const override { return options_; }
   const Bootstrap& bootstrap() const override { return bootstrap_; }
   const ConfigStore& config() const override { return const_cast<App*>(this)->xds_.store(); }
-  Task<StatSnapshot> stats() override;
+  Task<StatSnapshot> stats(StatSelection filter) override;
   TagExtractor& tags() override { return tags_; }
   Task<ClusterEndpointTotals> endpoint_stats() override;
   void drain_listeners(const DrainRequest& request) override;

@@ -61,6 +61,7 @@ void ConfigStore::update_gauges() {
 void ConfigStore::collect_updates(const Record<Cluster>& record, StatSink& sink) const {
   const Cluster& cluster = *record.active->value;
   const std::string prefix = cluster_stat_prefix(cluster) + ".";
+  if (!sink.wants(prefix)) return;
   record.updates.collect(prefix, sink);
   sink.gauge(prefix + "warming_state", record.warming ? 1 : 0);
   const Accepted<LoadAssignment>* endpoints = nullptr;
@@ -76,8 +77,9 @@ void ConfigStore::collect_updates(const Record<Cluster>& record, StatSink& sink)
 /// As Envoy names them: a route table's by the first connection manager that asks for it.
 void ConfigStore::collect(StatSink& sink) const {
   stats_.collect(sink);
-  for (const auto& [name, record] : clusters_)
-    if (record.active) collect_updates(record, sink);
+  if (sink.wants("cluster."))
+    for (const auto& [name, record] : clusters_)
+      if (record.active) collect_updates(record, sink);
   const auto alive = [](const auto& weak) { return !weak.expired(); };
   sink.gauge("listener_manager.total_listeners_draining",
              std::count_if(draining_listeners_.begin(), draining_listeners_.end(), alive));

@@ -69,13 +69,21 @@ Task<AdminResponse> certs(Process& process, const Query&) {
 }
 
 Task<AdminResponse> stats(Process& process, const Query& query) {
-  const StatSnapshot snapshot = co_await process.stats();
+  StatSelection selection;
+  if (std::string problem = read_stat_selection(query, selection); !problem.empty())
+    co_return AdminResponse::error(400, problem);
+  Task<StatSnapshot> asked = process.stats(std::move(selection));
+  const StatSnapshot snapshot = co_await std::move(asked);
   AdminResponse response = stats_page(snapshot, query, process.tags());
   co_return response;
 }
 
 Task<AdminResponse> stats_prometheus(Process& process, const Query& query) {
-  const StatSnapshot snapshot = co_await process.stats();
+  StatSelection selection;
+  if (std::string problem = read_stat_selection(query, selection); !problem.empty())
+    co_return AdminResponse::error(400, problem);
+  Task<StatSnapshot> asked = process.stats(std::move(selection));
+  const StatSnapshot snapshot = co_await std::move(asked);
   AdminResponse response = prometheus_page(snapshot, query, process.tags());
   co_return response;
 }
@@ -145,7 +153,8 @@ Task<AdminResponse> pass_health_check(Process& process, const Query&) {
 }
 
 Task<AdminResponse> reset_counters(Process& process, const Query&) {
-  const StatSnapshot now = co_await process.stats();
+  Task<StatSnapshot> asked = process.stats({});
+  const StatSnapshot now = co_await std::move(asked);
   process.reset_counters(now);
   AdminResponse response{200, "OK\n"};
   co_return response;

@@ -20,6 +20,7 @@ namespace clew {
 struct Bootstrap;
 struct CommandLine;
 class StatSnapshot;
+struct StatSelection;
 class TagExtractor;
 
 /// envoy.admin.v3.ServerInfo.State
@@ -63,8 +64,8 @@ class Process {
   virtual const CommandLine& command_line() const = 0;
   virtual const Bootstrap& bootstrap() const = 0;
   virtual const ConfigStore& config() const = 0;
-  /// Every metric of every thread, merged: suspends while workers add theirs.
-  virtual Task<StatSnapshot> stats() = 0;
+  /// The metrics of every thread that the filter asks for, merged: suspends while workers add theirs.
+  virtual Task<StatSnapshot> stats(StatSelection filter) = 0;
   virtual TagExtractor& tags() = 0;
   virtual Task<ClusterEndpointTotals> endpoint_stats() = 0;
   virtual void drain_listeners(const DrainRequest& request) = 0;

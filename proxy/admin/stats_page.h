@@ -6,6 +6,9 @@
 
 namespace clew {
 
+/// Of «filter» and «invert_filter»: what is wrong with them, or nothing. A pattern is searched anywhere in a name, as
+/// Envoy does.
+std::string read_stat_selection(const Query& query, StatSelection& into);
 AdminResponse stats_page(const StatSnapshot& snapshot, const Query& query, TagExtractor& tags);
 AdminResponse prometheus_page(const StatSnapshot& snapshot, const Query& query, TagExtractor& tags);
 

@@ -51,7 +51,6 @@ std::vector<const Item*> select(const StatSnapshot& snapshot, const StatQuery& q
   for (const Item& item : snapshot.entries()) {
     if (query.kind && *query.kind != item.second.kind) continue;
     if (query.used_only && !used(snapshot, item.second)) continue;
-    if (query.filter && !query.filter(item.first)) continue;
     out.push_back(&item);
   }
   return out;

@@ -11,12 +11,11 @@
 
 namespace clew {
 
-/// The parameters of /stats and /stats/prometheus.
+/// How to show a snapshot: parameters of /stats and /stats/prometheus.
 struct StatQuery {
   /// Counters that ever counted, histograms that have a value. Gauges are all used: nothing reports one it does not
   /// have.
   bool used_only = false;
-  StatPredicate filter;  // none: all
   std::optional<StatSnapshot::Kind> kind;
   enum class Buckets : std::uint8_t { summary, cumulative, disjoint } buckets = Buckets::summary;  // text only
   bool text_readouts = false;  // Prometheus: texts as gauges

@@ -51,7 +51,7 @@ double StatSnapshot::Distribution::quantile(double q) const {
 StatSnapshot::Entry* StatSnapshot::entry(std::string_view name, Kind kind) {
   auto it = entries_.find(name);
   if (it == entries_.end()) {
-    if (included_ && !included_(name)) return nullptr;
+    if (filter_.name && !filter_.name(name)) return nullptr;
     Entry fresh;
     fresh.kind = kind;
     if (kind == Kind::histogram) {

@@ -17,6 +17,12 @@ namespace clew {
 /// Whether a metric of this (dotted) name exists for anybody. Called on any thread.
 using StatPredicate = std::function<bool(std::string_view name)>;
 
+/// Which metrics somebody asks for; what is not set lets all of them pass.
+struct StatSelection {
+  StatPredicate name;
+  StatPredicate prefix;  // false: `name` refuses every name that begins so
+};
+
 class StatSnapshot final : public StatSink {
  public:
   enum class Kind : std::uint8_t { text, counter, gauge, histogram };
@@ -40,8 +46,9 @@ class StatSnapshot final : public StatSink {
   };
 
   StatSnapshot() = default;
-  /// What `included` refuses is not kept.
-  explicit StatSnapshot(StatPredicate included) : included_(std::move(included)) {}
+  /// What the filter refuses is not kept.
+  explicit StatSnapshot(StatSelection filter) : filter_(std::move(filter)) {}
+  bool wants(std::string_view prefix) const override { return !filter_.prefix || filter_.prefix(prefix); }
 
   void counter(std::string_view name, std::uint64_t value) override;
   void gauge(std::string_view name, std::int64_t value) override;
@@ -67,7 +74,7 @@ class StatSnapshot final : public StatSink {
   Entry* entry(std::string_view name, Kind kind);
   Entry* labelled_entry(std::string_view name, Labels labels, Kind kind);
 
-  StatPredicate included_;
+  StatSelection filter_;
   StringMap<Entry> entries_;
   std::vector<Distribution> distributions_;
   std::vector<std::string> texts_;

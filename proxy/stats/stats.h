@@ -58,6 +58,8 @@ class Histogram {
 class StatSink {
  public:
   virtual ~StatSink() = default;
+  /// False: nothing is kept whose name begins so. Thousands of names need not be made.
+  virtual bool wants(std::string_view) const { return true; }
   virtual void counter(std::string_view name, std::uint64_t value) = 0;
   virtual void gauge(std::string_view name, std::int64_t value) = 0;
   virtual void histogram(std::string_view name, const Histogram& value) = 0;

@@ -47,7 +47,8 @@ void ClusterManager::close(Errc cause) {
 void ClusterManager::collect(StatSink& sink) const {
   for (const auto& [name, cluster] : clusters_) {
     const Cluster& config = *cluster->cluster();
-    cluster->stats()->collect(cluster_stat_prefix(config), sink, config.outlier_detection.has_value());
+    const std::string prefix = cluster_stat_prefix(config);
+    if (sink.wants(prefix)) cluster->stats()->collect(prefix, sink, config.outlier_detection.has_value());
   }
 }
 
@@ -56,7 +57,10 @@ void ClusterManager::for_each(const std::function<void(const ClusterState&)>& vi
 }
 
 void collect_membership(const Snapshot& snapshot, StatSink& sink) {
+  if (!sink.wants("cluster.")) return;
   snapshot.clusters.for_each([&](const std::string&, const auto& entry) {
+    const std::string prefix = cluster_stat_prefix(*entry->cluster);
+    if (!sink.wants(prefix)) return;
     std::int64_t total = 0;
     std::array<std::int64_t, 5> by_health{};
     std::uint32_t heaviest = 0;
@@ -69,7 +73,6 @@ void collect_membership(const Snapshot& snapshot, StatSink& sink) {
         }
       }
     }
-    const std::string prefix = cluster_stat_prefix(*entry->cluster);
     sink.gauge(prefix + ".membership_total", total);
     sink.gauge(prefix + ".membership_healthy", by_health[static_cast<std::size_t>(HealthStatus::healthy)]);
     sink.gauge(prefix + ".membership_degraded", by_health[static_cast<std::size_t>(HealthStatus::degraded)]);
@@ -79,10 +82,12 @@ void collect_membership(const Snapshot& snapshot, StatSink& sink) {
 }
 
 void collect_circuit_breakers(const Snapshot& snapshot, SharedState& shared, StatSink& sink) {
+  if (!sink.wants("cluster.")) return;
   snapshot.clusters.for_each([&](const std::string& name, const auto& entry) {
+    const std::string cluster = cluster_stat_prefix(*entry->cluster) + ".circuit_breakers.";
+    if (!sink.wants(cluster)) return;
     static const PerPriority<CircuitBreakers> unused;  // most clusters of a mesh: no worker has ever asked for them
     const std::shared_ptr<ClusterShared> counted = shared.find(name);
-    const std::string cluster = cluster_stat_prefix(*entry->cluster) + ".circuit_breakers.";
     for (const auto& [priority, word] : all_priorities) {
       const CircuitBreakerThresholds& limits = entry->cluster->circuit_breakers[priority];
       const CircuitBreakers& now = (counted ? counted->breakers : unused)[priority];

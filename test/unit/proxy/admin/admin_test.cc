@@ -4,6 +4,7 @@
 #include "config/xds/json.h"
 #include "config/xds/type_urls.h"
 #include "proxy/admin/field_mask.h"
+#include "proxy/admin/stats_page.h"
 #include "proxy/base/encoding.h"
 #include "proxy/base/log.h"
 #include "proxy/stats/stat_snapshot.h"
@@ -45,8 +46,8 @@ class FakeProcess final : public Process {
   const CommandLine& command_line() const override { return line_; }
   const Bootstrap& bootstrap() const override { return started_with; }
   const ConfigStore& config() const override { return store; }
-  Task<StatSnapshot> stats() override {
-    StatSnapshot now;
+  Task<StatSnapshot> stats(StatSelection filter) override {
+    StatSnapshot now(std::move(filter));
     now.counter("requests", requests);
     now.gauge("active", 3);
     now.subtract(before);
@@ -287,6 +288,64 @@ TEST_CASE("admin: counters begin again, gauges stay") {
   CHECK(kit.post("/reset_counters").status == 200);
   kit.process.requests = 10;
   CHECK(has(kit.get("/stats"), "requests: 1\n"));
+}
+
+TEST_CASE("admin: what a filter asks for is what it finds, and names that it cannot find are not made") {
+  const std::vector<std::string> names{"",
+                                       "a",
+                                       "cluster.a|b;.upstream_rq_total",
+                                       "cluster.zz.membership_total",
+                                       "cluster_manager.cds.update_success",
+                                       "listener_manager.lds.update_success",
+                                       "listener_manager.workers_started",
+                                       "server.state",
+                                       "server.stats",
+                                       "\xff\xff.state"};
+  const auto filter_of = [](const std::string& pattern) {
+    StatSelection filter;
+    REQUIRE(read_stat_selection(Query("filter=" + percent_encode(pattern)), filter).empty());
+    return filter;
+  };
+  for (const char* pattern : {"a",
+                              "^a",
+                              "^",
+                              "^$",
+                              "^*a",
+                              "^?state",
+                              "^server\\.state$",
+                              "^(server\\.state|listener_manager\\.workers_started)$",
+                              "^server|state",
+                              "^(a)|state",
+                              "^\\(|state",
+                              "^[(]a|state",
+                              "^\\Q(\\E|state",
+                              "^(?i)SERVER",
+                              "^(?:s|l).*e",
+                              "^.*state",
+                              "^cluster\\.z",
+                              "^(cluster_manager\\.cds|listener_manager\\.lds)\\.(update_success|update_rejected)$",
+                              "(?m)^a",
+                              "^cluster\\.a\\|",
+                              "^\\x{ff}",
+                              "^server\\b",
+                              "$^|e"}) {
+    const StatSelection filter = filter_of(pattern);
+    for (const std::string& name : names) {
+      if (!filter.name(name) || !filter.prefix) continue;
+      for (std::size_t n = 0; n <= name.size(); ++n) {
+        INFO(pattern << " " << name.substr(0, n));
+        CHECK(filter.prefix(name.substr(0, n)));
+      }
+    }
+  }
+  for (const char* agents : {"^(server\\.state|listener_manager\\.workers_started)",
+                             "^(cluster_manager\\.cds|listener_manager\\.lds)\\.(update_success|update_rejected)$"}) {
+    const StatSelection filter = filter_of(agents);
+    REQUIRE(filter.prefix);
+    CHECK_FALSE(filter.prefix("cluster."));
+  }
+  CHECK(filter_of("^cluster\\.zz").prefix("cluster.zz"));
+  CHECK_FALSE(filter_of("^cluster\\.zz").prefix("cluster.a"));
 }
 
 TEST_CASE("admin: a failing health check is no readiness") {

@@ -7,8 +7,8 @@ using namespace clew;
 
 namespace {
 
-StatSnapshot sample() {
-  StatSnapshot snapshot;
+StatSnapshot sample(StatPredicate included = {}) {
+  StatSnapshot snapshot(StatSelection{std::move(included), {}});
   snapshot.counter("cluster.a;.upstream_rq_200", 3);
   snapshot.counter("cluster.a;.upstream_rq_503", 0);
   snapshot.counter("cluster-x", 1);
@@ -97,11 +97,12 @@ TEST_CASE("histograms have the buckets that are configured for their name") {
 TEST_CASE("only what was used, only what the filter and the kind let pass") {
   StatQuery query;
   query.used_only = true;
-  query.filter = [](std::string_view name) { return name.find("upstream") != name.npos || name == "server.state"; };
-  CHECK_THAT(stats_text(sample(), query),
+  const StatSnapshot some =
+      sample([](std::string_view name) { return name.find("upstream") != name.npos || name == "server.state"; });
+  CHECK_THAT(stats_text(some, query),
              Catch::StartsWith("cluster.a;.upstream_rq_200: 3\nserver.state: 0\ncluster.a;.upstream_cx"));
   query.kind = StatSnapshot::Kind::counter;
-  CHECK(stats_text(sample(), query) == "cluster.a;.upstream_rq_200: 3\n");
+  CHECK(stats_text(some, query) == "cluster.a;.upstream_rq_200: 3\n");
 }
 
 TEST_CASE("histograms by bucket") {
@@ -118,18 +119,18 @@ TEST_CASE("histograms by bucket") {
 
 TEST_CASE("JSON") {
   StatQuery query;
-  query.filter = [](std::string_view name) {
+  const StatSnapshot some = sample([](std::string_view name) {
     return name.find("cluster_manager") == 0 || name == "a.version" || name == "cluster.a;.empty";
-  };
-  CHECK_THAT(stats_json(sample(), query),
+  });
+  CHECK_THAT(stats_json(some, query),
              Catch::StartsWith(
                  "{\"stats\":[{\"name\":\"cluster_manager.cds.version_text\",\"value\":\"v\\\"1\\n\"},"
                  "{\"name\":\"a.version\",\"value\":15274230365318697128},"
                  "{\"histograms\":{\"supported_quantiles\":[0,25,50,75,90,95,99,99.5,99.9,100],\"computed_quantiles\":["
                  "{\"name\":\"cluster.a;.empty\",\"values\":[{\"cumulative\":null,\"interval\":null},"));
-  CHECK_THAT(stats_json(sample(), query), Catch::EndsWith("]}]}}]}"));
-  query.filter = [](std::string_view name) { return name == "cluster.a;.upstream_cx_connect_ms"; };
-  CHECK_THAT(stats_json(sample(), query), Catch::Contains("{\"cumulative\":7.5,\"interval\":null}"));
+  CHECK_THAT(stats_json(some, query), Catch::EndsWith("]}]}}]}"));
+  const StatSnapshot one = sample([](std::string_view name) { return name == "cluster.a;.upstream_cx_connect_ms"; });
+  CHECK_THAT(stats_json(one, query), Catch::Contains("{\"cumulative\":7.5,\"interval\":null}"));
 }
 
 TEST_CASE("Prometheus: counters, gauges, histograms, each group under its type") {

@@ -34,7 +34,7 @@ TEST_CASE("one name cannot be two kinds") {
 }
 
 TEST_CASE("what is not included is not kept") {
-  StatSnapshot snapshot([](std::string_view name) { return name.starts_with("keep"); });
+  StatSnapshot snapshot(StatSelection{[](std::string_view name) { return name.starts_with("keep"); }, {}});
   snapshot.counter("keep.a", 1);
   snapshot.counter("drop.a", 1);
   snapshot.gauge("drop.b", 1);
