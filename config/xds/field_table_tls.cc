@@ -51,7 +51,8 @@ constexpr FieldRow validation[] = {
     {"suppress_client_ca_list", harmless, "clients are sent no list of CA names in any case"},
 };
 constexpr FieldRow parameters[] = {
-    {"tls_minimum_protocol_version tls_maximum_protocol_version", honoured, "TLS 1.2 is the least",
+    {"tls_minimum_protocol_version", honoured, "TLS 1.2 is the least", "TLS_AUTO TLSv1_2 TLSv1_3"},
+    {"tls_maximum_protocol_version", honoured, "by default TLS 1.3, to upstreams too, where Envoy stops at TLS 1.2",
      "TLS_AUTO TLSv1_2 TLSv1_3"},
     {"cipher_suites ecdh_curves"},
     {"signature_algorithms", refused},
