@@ -34,6 +34,7 @@ class PeerExchangeTransport final : public Transport {
     return inner_->try_write(from);
   }
 
+  void end_follows() override { inner_->end_follows(); }
   Task<Result<void>> readable() override {
     if (state_ == State::through && !held_.empty()) co_return Result<void>();
     co_return co_await inner_->readable();

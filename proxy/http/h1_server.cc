@@ -77,6 +77,7 @@ class Http1Server final : public ResponseWriter, public Recycled, private Served
   /// Where nobody interrupts.
   Task<Result<void>> readable() { return watch_ && watch_->pending() ? watch_->wait() : transport.readable(); }
   Task<Result<void>> send_body(Body& body);
+  Task<Result<void>> send_last();
   Task<void> linger();
   Task<void> end();
   void arm(Deadline deadline, Duration after);
@@ -422,7 +423,7 @@ Task<Result<void>> Http1Server::respond(ResponseHead& head, Body* body) {
     response_body_ = nullptr;
   } else {
     if (body) body->cancel(Errc::canceled);  // HEAD, 204, 304: nothing follows, whatever there is
-    sent = co_await write_all(transport, output_);
+    sent = co_await send_last();
   }
   if (!sent) {
     ended(sent.error().code);
@@ -442,7 +443,7 @@ Task<Result<void>> Http1Server::send_body(Body& body) {
       if (output_.size() < write_size) continue;
     } else if (got.error().code == Errc::eof) {
       if (!encoder_.finish(output_)) co_return Error{Errc::upstream_protocol_error};
-      co_return co_await write_all(transport, output_);
+      co_return co_await send_last();
     } else if (got.error().code != Errc::would_block) {
       const Result<void> flushed = co_await write_all(transport, output_);  // what was whole is delivered
       co_return flushed ? Result<void>(got.error()) : flushed;
@@ -456,6 +457,12 @@ Task<Result<void>> Http1Server::send_body(Body& body) {
     const Result<void> ready = co_await body.readable();
     (void)ready;  // try_read says it
   }
+}
+
+/// The end of an answer.
+Task<Result<void>> Http1Server::send_last() {
+  if (closing_) transport.end_follows();
+  return write_all(transport, output_);
 }
 
 /// Our last words are said; bytes that the client still sends are read and forgotten for a while. One that said close

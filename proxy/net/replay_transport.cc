@@ -18,6 +18,7 @@ class ReplayTransport final : public Transport {
     return n;
   }
   Result<std::size_t> try_write(Buffer& from) override { return below_->try_write(from); }
+  void end_follows() override { below_->end_follows(); }
   Task<Result<void>> readable() override {
     if (initial_.empty() || closed_) co_return co_await below_->readable();
     co_return Result<void>();

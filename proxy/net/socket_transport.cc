@@ -73,7 +73,7 @@ Result<std::size_t> SocketTransport::try_write(Buffer& from) {
     for (std::size_t i = 0; i < message.msg_iovlen; ++i) offered += slices[i].iov_len;
     ssize_t n;
     do {
-      n = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
+      n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | (end_follows_ ? MSG_MORE : 0));
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
       full_ = errno == EAGAIN;

@@ -20,6 +20,7 @@ class SocketTransport : public Transport, private Watched {
 
   Result<std::size_t> try_read(Buffer& into, std::size_t max) override;
   Result<std::size_t> try_write(Buffer& from) override;
+  void end_follows() override { end_follows_ = true; }
   Task<Result<void>> readable() override;
   Task<Result<void>> writable() override;
   Result<void> shutdown_write() override;
@@ -47,7 +48,7 @@ class SocketTransport : public Transport, private Watched {
   // A short read (write) has emptied (filled) the socket's buffer: the next call would only give EAGAIN, so it is not
   // made before the loop says that there is more. An end that has been told already is not told again: then it is.
   bool drained_ = false, full_ = false, ended_ = false;
-  bool interrupted_ = false;
+  bool end_follows_ = false, interrupted_ = false;
   int waits_ = 0;  // under way: from the call until it resumes
   Event readable_, writable_;
   std::uint64_t read_ = 0, written_ = 0;

@@ -75,6 +75,7 @@ class TlsTransport final : public Transport {
 
   Result<std::size_t> try_read(Buffer& into, std::size_t max) override;
   Result<std::size_t> try_write(Buffer& from) override;
+  void end_follows() override { below_->end_follows(); }
   Task<Result<void>> readable() override;
   Task<Result<void>> writable() override { return below_->writable(); }
   Result<void> shutdown_write() override;

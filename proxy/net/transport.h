@@ -25,6 +25,9 @@ class Transport : public Recycled {
   /// TLS: one record a slab-full, several records a system call. After would_block the next call must bring the same
   /// first bytes (more may follow them): they may be encrypted and partly under way. An empty buffer: 0.
   virtual Result<std::size_t> try_write(Buffer& from) = 0;
+  /// The rest is written now and ends with shutdown_write() at once: it may wait for that, so that both share a packet.
+  /// close() alone would lose it where the peer has sent what nobody has read.
+  virtual void end_follows() {}
   /// Until try_read (try_write) is worth calling again, or close().
   virtual Task<Result<void>> readable() = 0;
   virtual Task<Result<void>> writable() = 0;

@@ -26,6 +26,7 @@ class MemoryTransport final : public Transport {
 
   Result<std::size_t> try_read(Buffer& into, std::size_t max) override;
   Result<std::size_t> try_write(Buffer& from) override;
+  void end_follows() override { last_write_ = writes_.size(); }
   Task<Result<void>> readable() override;
   Task<Result<void>> writable() override;
   Result<void> shutdown_write() override;
@@ -50,6 +51,8 @@ class MemoryTransport final : public Transport {
   // for tests: what was done to this end
   /// The bytes of each successful try_write, in order.
   const std::vector<std::string>& writes() const { return writes_; }
+  /// How many there were when it was said that the end follows the next one; nothing: it was not said.
+  std::optional<std::size_t> last_write() const { return last_write_; }
   bool write_ended() const { return write_ended_; }
   bool closed() const { return cause_.has_value(); }
   Errc close_cause() const { return cause_.value_or(Errc::ok); }
@@ -79,6 +82,7 @@ class MemoryTransport final : public Transport {
 
   std::shared_ptr<Pipe> in_, out_;
   std::vector<std::string> writes_;
+  std::optional<std::size_t> last_write_;
   std::shared_ptr<const TlsInfo> tls_;
   std::optional<Errc> cause_;
   bool write_ended_ = false, closed_with_reset_ = false;

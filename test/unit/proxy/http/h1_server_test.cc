@@ -309,6 +309,16 @@ TEST_CASE("h1 server: an interim head that a client does not take is waited for 
   CHECK(kit.recorder.lines.size() == 1);
 }
 
+TEST_CASE("h1 server: a connection's last bytes may share a packet with its end, no others") {
+  ServerKit kit;
+  CHECK(kit.talk(get) == hello);
+  CHECK_FALSE(kit.server->last_write());
+  CHECK(kit.talk("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n") == hello_close);
+  CHECK(kit.server->last_write() == kit.server->writes().size() - 1);
+  CHECK(kit.done());
+  CHECK_FALSE(kit.server->closed_with_reset());
+}
+
 TEST_CASE("h1 server: upgrades") {
   ServerKit kit;
   const std::string upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n";

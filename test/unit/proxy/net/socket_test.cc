@@ -5,11 +5,12 @@
 
 #include <catch2/catch.hpp>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <linux/tcp.h>  // tcp_info as the kernel has it: the C library's is older
 #include <string>
 #include <utility>
 
@@ -100,6 +101,32 @@ TEST_CASE("socket: after a short read the next one makes no system call") {
   REQUIRE(pair.b->try_read(in, 2).value() == 2);
   REQUIRE(pair.b->try_read(in, 2).value() == 1);  // max was reached, so there may be more
   REQUIRE(in.to_string() == "abcdef");
+}
+
+TEST_CASE("socket: the last bytes and the end share a packet") {
+  const bool unread = GENERATE(true, false);
+  TestWorker t;
+  const Listening server(loopback());
+  ConnectTarget target;
+  target.address = server.address;
+  Connected c = t.run_io(connect(t.worker, target));
+  SocketTransport accepted(t.worker, ::accept4(server.fd, nullptr, nullptr, SOCK_NONBLOCK));
+  if (unread) REQUIRE(t.run_io(write_text(*c.transport, "nobody reads this")).has_value());
+  Buffer bytes;
+  bytes.append("last words");
+  accepted.end_follows();
+  REQUIRE(accepted.try_write(bytes).value() == 10);
+  REQUIRE(accepted.shutdown_write().has_value());
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  const int fd = static_cast<SocketTransport&>(*c.transport).fd();
+  REQUIRE(::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0);
+  pollfd end{fd, POLLRDHUP, 0};
+  REQUIRE(::poll(&end, 1, 0) == 1);
+  REQUIRE(info.tcpi_data_segs_in == 1);
+  if (!unread) REQUIRE(info.tcpi_segs_in == 2);  // the handshake's, and this one
+  accepted.close(Errc::ok);
+  REQUIRE(t.run_io(read_to_end(*c.transport)) == std::pair<std::string, Errc>("last words", Errc::eof));
 }
 
 TEST_CASE("socket: a read that finds nothing keeps no slab") {
