@@ -12,7 +12,7 @@
 namespace clew::bench {
 namespace {
 
-constexpr std::size_t kChunk = 128 * 1024;
+constexpr std::size_t kChunk = 256 * 1024;
 constexpr std::string_view kAnswer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 /// One socket with or without TLS over memory BIOs: a read is one recv, a flush is one send.

@@ -56,16 +56,17 @@ Task<void> copy(Shared& shared, Transport& from, Transport& to, Buffer& held, st
   std::size_t want = min_read;
   FairShare share(shared.worker.loop());
   for (;;) {
-    if (!held.empty()) {
+    if (const std::size_t bytes = held.size()) {
       const Result<void> written = co_await write_all(to, held);
       if (!written) co_return shared.fail(written.error().code, !from_downstream);
       shared.last_byte = shared.worker.clock().now();
+      // Not before they are sent: they are in the processor's cache, and the next one reads into their slabs.
+      if (share.spent(bytes)) co_await shared.worker.loop().yield();
     }
     const Result<std::size_t> n = take(from, held, want);
     if (n) {
       count += *n;
       shared.last_byte = shared.worker.clock().now();
-      if (share.spent(*n)) co_await shared.worker.loop().yield();
       continue;
     }
     if (n.error().code == Errc::eof) {

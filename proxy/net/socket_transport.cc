@@ -17,6 +17,47 @@ namespace clew {
 namespace {
 
 constexpr std::size_t max_slices = 64;
+constexpr std::size_t max_slabs = 16;  // that one system call fills
+
+struct Received {
+  ssize_t result;  // of the system call
+  int error;       // errno after it
+  std::size_t offered;
+};
+
+Received receive(int fd, Buffer& into, std::size_t max) {
+  const std::span<char> room = into.prepare(std::min(max, std::size_t{2048}));
+  const std::size_t offered = std::min(room.size(), max);
+  const ssize_t n = ::recv(fd, room.data(), offered, 0);
+  const int error = errno;
+  into.commit(n > 0 ? static_cast<std::size_t>(n) : 0);
+  return {n, error, offered};
+}
+
+/// Into as many slabs as `max` bytes need, by one call: each call makes TCP tell the sender of the room there is again.
+Received receive_many(int fd, Buffer& into, std::size_t max) {
+  std::array<Buffer, max_slabs> slabs;
+  std::array<iovec, max_slabs> slices;
+  msghdr message{};
+  message.msg_iov = slices.data();
+  std::size_t& count = message.msg_iovlen;
+  std::size_t offered = 0;
+  for (; count < max_slabs && offered < max; ++count) {
+    const std::span<char> room = slabs[count].prepare(Buffer::slab_size);
+    slices[count] = {room.data(), std::min(room.size(), max - offered)};
+    offered += slices[count].iov_len;
+  }
+  const ssize_t n = ::recvmsg(fd, &message, 0);
+  const int error = errno;
+  std::size_t left = n > 0 ? static_cast<std::size_t>(n) : 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t part = std::min(left, slices[i].iov_len);
+    slabs[i].commit(part);
+    into.append(std::move(slabs[i]));
+    left -= part;
+  }
+  return {n, error, offered};
+}
 
 template <class T>
 void set_option(int fd, int level, int name, const T& value) {
@@ -36,25 +77,22 @@ Result<std::size_t> SocketTransport::try_read(Buffer& into, std::size_t max) {
   if (read_end_) return Error{*read_end_};
   if (drained_) return Error{Errc::would_block};
   if (max == 0) return std::size_t{0};
-  std::span<char> room = into.prepare(std::min(max, std::size_t{2048}));
-  room = room.first(std::min(room.size(), max));
-  ssize_t n;
+  const bool many = plenty_ && max > Buffer::slab_size;
+  Received received;
   do {
-    n = ::recv(fd_, room.data(), room.size(), 0);
-  } while (n < 0 && errno == EINTR);
-  if (n <= 0) {
-    const int error = errno;
-    into.commit(0);
-    if (n < 0 && error == EAGAIN) {
+    received = many ? receive_many(fd_, into, max) : receive(fd_, into, max);
+  } while (received.result < 0 && received.error == EINTR);
+  if (received.result <= 0) {
+    if (received.result < 0 && received.error == EAGAIN) {
       drained_ = true;
       return Error{Errc::would_block};
     }
-    read_end_ = n == 0 ? Errc::eof : Errc::connection_reset;
+    read_end_ = received.result == 0 ? Errc::eof : Errc::connection_reset;
     return Error{*read_end_};
   }
-  const auto got = static_cast<std::size_t>(n);
-  into.commit(got);
-  drained_ = got < room.size() && !ended_;
+  const auto got = static_cast<std::size_t>(received.result);
+  plenty_ = got == received.offered;
+  drained_ = !plenty_ && !ended_;
   read_ += got;
   if (counters_) counters_->read.add(got);
   return got;

@@ -48,6 +48,7 @@ class SocketTransport : public Transport, private Watched {
   // A short read (write) has emptied (filled) the socket's buffer: the next call would only give EAGAIN, so it is not
   // made before the loop says that there is more. An end that has been told already is not told again: then it is.
   bool drained_ = false, full_ = false, ended_ = false;
+  bool plenty_ = false;  // the last read filled the room it had: the next may take several slabs
   bool end_follows_ = false, interrupted_ = false;
   int waits_ = 0;  // under way: from the call until it resumes
   Event readable_, writable_;

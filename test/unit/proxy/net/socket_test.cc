@@ -103,6 +103,25 @@ TEST_CASE("socket: after a short read the next one makes no system call") {
   REQUIRE(in.to_string() == "abcdef");
 }
 
+TEST_CASE("socket: who reads in bulk gets several slabs by one system call") {
+  TestWorker t;
+  SocketPair pair(t.worker);
+  std::string text;
+  while (text.size() < 100000) text += std::to_string(text.size()) + ' ';
+  Buffer out, in;
+  out.append(text);
+  REQUIRE(pair.a->try_write(out).value() == text.size());
+  REQUIRE(pair.b->try_read(in, 1 << 20).value() == Buffer::slab_size);  // it may be all
+  REQUIRE(pair.b->try_read(in, 40000).value() == 40000);                // what was asked for and no more
+  REQUIRE(pair.b->try_read(in, 1 << 20).value() == text.size() - 40000 - Buffer::slab_size);
+  REQUIRE(in.to_string() == text);
+  REQUIRE(pair.b->try_read(in, 1 << 20).error().code == Errc::would_block);
+  REQUIRE(pair.b->wire_bytes_read() == text.size());
+  pair.a->close(Errc::ok);
+  REQUIRE(t.run_io(pair.b->readable()).has_value());
+  REQUIRE(pair.b->try_read(in, 1 << 20).error().code == Errc::eof);
+}
+
 TEST_CASE("socket: the last bytes and the end share a packet") {
   const bool unread = GENERATE(true, false);
   TestWorker t;
