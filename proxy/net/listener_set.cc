@@ -124,6 +124,13 @@ void ListenerSet::close_sockets(const ActivePtr& active) {
 
 void ListenerSet::retire(const ActivePtr& active) {
   active->retired_after = before_;
+  // What is accepted before the index is made anew does not move to one that nobody holds any more.
+  const auto unlist = [&](const Address& address) {
+    const auto it = by_address_.find(address);
+    if (it != by_address_.end() && it->second == active) by_address_.erase(it);
+  };
+  unlist(active->listener->address);
+  for (const Address& address : active->listener->additional_addresses) unlist(address);
   close_sockets(active);
   for (Connection& connection : active->connections) drain(connection);
   if (!active->connections.empty()) retired_.push_back(active);

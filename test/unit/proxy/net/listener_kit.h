@@ -160,6 +160,11 @@ struct Fixture {
     t.wait(closing);
   }
   void publish() {
+    announce();
+    t.poll();
+  }
+  /// The worker hears of it before all that happens from here on.
+  void announce() {
     auto snapshot = std::make_shared<Snapshot>();
     auto changes = std::make_shared<Changes>();
     NameMap<Listener>::Edit edit{NameMap<Listener>()};
@@ -173,7 +178,6 @@ struct Fixture {
     snapshot->listeners = std::move(edit).finish();
     snapshot->tls = tls;
     t.worker.publish({snapshot, changes});
-    t.poll();
   }
   Address open(const std::shared_ptr<Listener>& one) {
     listeners[one->name] = one;

@@ -332,6 +332,24 @@ TEST_CASE("listener: a removed listener goes when its last connection moves on, 
   REQUIRE(f.roundtrip(client, "still") == "still");
 }
 
+TEST_CASE("listener: what was waiting for a front that goes does not move to a target that went before it") {
+  Fixture f;
+  auto front = listener("front");
+  front->use_original_dst = true;
+  front->listener_filters = {filter(ListenerFilter::Kind::proxy_protocol)};
+  auto target = listener("a target", Address(*IpAddress::parse("10.96.0.1"), 80));
+  target->bind_to_port = false;
+  target->listener_filters = {filter(ListenerFilter::Kind::http_inspector)};
+  f.listeners["a target"] = target;
+  const Address at = f.open(front);
+  f.listeners.clear();
+  f.announce();
+  const Client client(at);
+  client.send("PROXY TCP4 1.2.3.4 10.96.0.1 9 80\r\n");
+  REQUIRE(f.roundtrip(client, "GET / HTTP/1.1\r\n") == "GET / HTTP/1.1\r\n");
+  REQUIRE(f.echo.served[0].listener == "front");
+}
+
 TEST_CASE("listener: an unchanged one in an update is left alone") {
   Fixture f;
   const auto l = listener("l");
