@@ -41,13 +41,16 @@ FieldValue one_word(std::string_view value, std::string& scratch) {
   return FieldValue(scratch);
 }
 
+/// A certificate's names, of whatever bytes its maker took: they do not end a line of the log.
 FieldValue joined(const std::vector<std::string>& values, std::string& scratch) {
-  if (values.size() == 1) return text(values[0]);
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; };
+  if (values.size() == 1 && std::none_of(values[0].begin(), values[0].end(), control)) return text(values[0]);
   scratch.clear();
   for (const std::string& value : values) {
     if (!scratch.empty()) scratch += ',';
     scratch += value;
   }
+  std::replace_if(scratch.begin(), scratch.end(), control, '_');
   return text(scratch);
 }
 

@@ -278,6 +278,10 @@ TEST_CASE("certificates") {
   example.tls.peer = peer;
   CHECK(example.text("%DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_PEER_SUBJECT% %DOWNSTREAM_PEER_DNS_SAN%") ==
         "spiffe://a,spiffe://b CN=x -");
+  peer->dns_sans = {"a\r\nforged line"};
+  CHECK(example.text("%DOWNSTREAM_PEER_DNS_SAN%") == "a__forged line");
+  peer->dns_sans = {"a", "b\n\x1b[2J", std::string("c\0d", 3)};
+  CHECK(example.text("%DOWNSTREAM_PEER_DNS_SAN%") == "a,b__[2J,c_d");
 }
 
 TEST_CASE("certificates: every part, of either side, the peer's and ours") {
