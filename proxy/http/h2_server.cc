@@ -428,7 +428,9 @@ Task<void> H2Server::serve(ServerStream& stream) {
   BodyPtr body = stream.request_body();
   const Result<void> answered =
       co_await run_stream(stream.stream, std::move(body), service.forwarder, stream, service.observer);
-  if (stream.error == Errc::http_stream_reset) stats.downstream_rq_rx_reset.add();
+  // A connection that ends resets what is under way on it.
+  if (stream.error == Errc::http_stream_reset || stream.error == Errc::downstream_closed)
+    stats.downstream_rq_rx_reset.add();
   if (!stream.closed && (!answered || !stream.out_done)) stats.downstream_rq_tx_reset.add();
   // A request that is still coming has its answer: RFC 9113 8.1.
   session.detach(stream, stream.out_done ? H2Code::no_error : H2Code::internal_error);

@@ -290,6 +290,7 @@ TEST_CASE("h2 server: what a connection counts, whoever ends it", "[h2]") {
     CHECK(f.stats.downstream_cx_destroy_remote.value() == 1);
     CHECK(f.stats.downstream_cx_destroy_remote_active_rq.value() == 1);
     CHECK(f.stats.downstream_cx_destroy_active_rq.value() == 1);
+    CHECK(f.stats.downstream_rq_rx_reset.value() == 1);
   }
   SECTION("the client, between requests") {
     f.answer(0, "fine");
@@ -298,6 +299,7 @@ TEST_CASE("h2 server: what a connection counts, whoever ends it", "[h2]") {
     CHECK(f.stats.downstream_cx_destroy_remote.value() == 1);
     CHECK(f.stats.downstream_cx_destroy_active_rq.value() == 0);
     CHECK(f.stats.http2.tx_reset.value() + f.stats.http2.rx_reset.value() == 0);
+    CHECK(f.stats.downstream_rq_rx_reset.value() == 0);
   }
   SECTION("we") {
     f.answer(0, "fine");
