@@ -218,7 +218,8 @@ void ConfigStore::remove_resource(std::string_view type_url, const std::string& 
 
 /// Nothing good is known of these routes, endpoints or secret, and waiting is no use: what names them goes live and
 /// answers 404, has no endpoints, refuses handshakes. Held back, it would leave its traffic to what is meant for
-/// unknown destinations, and the proxy unready. False: there is a version that serves.
+/// unknown destinations, and the proxy unready. False: there is a version that serves; or nothing names it, and what
+/// comes to name it later is to wait.
 bool ConfigStore::do_without(std::string_view type_url, const std::string& name) {
   const auto serve_empty = [&]<class T>(Record<T>& record, const auto& message, std::shared_ptr<const T> value) {
     if (record.active) return false;
@@ -228,6 +229,7 @@ bool ConfigStore::do_without(std::string_view type_url, const std::string& name)
   };
   if (type_url == type_url::secret) return secrets_.do_without(name);
   if (type_url == type_url::route) {
+    if (!stats_.rds.contains(name)) return false;
     envoy::config::route::v3::RouteConfiguration message;
     message.set_name(name);
     auto table = std::make_shared<RouteTable>();
@@ -237,6 +239,9 @@ bool ConfigStore::do_without(std::string_view type_url, const std::string& name)
     return true;
   }
   if (type_url == type_url::endpoints) {
+    bool named = false;
+    for_each_cluster_of(name, [&named](const std::string&, auto&) { named = true; });
+    if (!named) return false;
     envoy::config::endpoint::v3::ClusterLoadAssignment message;
     message.set_cluster_name(name);
     if (!serve_empty(endpoints_[name], message, std::make_shared<const LoadAssignment>())) return false;

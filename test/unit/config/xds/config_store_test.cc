@@ -316,6 +316,28 @@ TEST_CASE("store: a listener waits for a table that is said not to exist, a clus
   CHECK_FALSE(kit.serves("l"));
 }
 
+TEST_CASE("store: what is said of a name that nothing refers to is not there for who refers to it later") {
+  Kit kit;
+  kit.serve();
+  SECTION("endpoints that are removed after their cluster") {
+    kit.remove(type_url::cluster, "a");
+    kit.remove(type_url::endpoints, "a");
+  }
+  SECTION("endpoints that are refused") {
+    kit.remove(type_url::cluster, "a");
+    CHECK(kit.set(endpoints("a", 70000)).names == Names{"a"});
+  }
+  kit.set(eds("a", "a"));
+  CHECK(kit.port("a") == -1);  // it waits
+  kit.set(endpoints("a", 2));
+  CHECK(kit.port("a") == 2);
+  CHECK(kit.set(bad_routes("later")).names == Names{"later"});
+  kit.set(listener("m", "later"));
+  CHECK_FALSE(kit.serves("m"));
+  kit.set(routes("later", "a"));
+  CHECK(kit.serves("m"));
+}
+
 TEST_CASE("store: a first version that is refused holds nothing back") {
   Kit kit;
   kit.store.start();
