@@ -149,7 +149,8 @@ App::App(CommandLine options, Bootstrap bootstrap)
            }),
       xds_(
           control_, control_forwarder_,
-          XdsSession::Options{bootstrap_.node.serialized, bootstrap_.ads ? bootstrap_.ads->cluster : ""},
+          XdsSession::Options{bootstrap_.node.serialized, bootstrap_.ads ? bootstrap_.ads->cluster : "",
+                              options_.drain_time},
           default_filter_registry(), [this](const auto& clusters) { dns_.watch(clusters); },
           [this](Update update) { publish(update); },
           [this](const std::string& path) {

@@ -62,8 +62,8 @@ bool same_members(const LoadAssignment* before, const LoadAssignment* after) {
 
 }  // namespace
 
-ConfigStore::ConfigStore(const FilterRegistry& filters, const Clock& clock, Wants wants)
-    : filters_(filters), clock_(clock), wants_(std::move(wants)), secrets_(clock) {}
+ConfigStore::ConfigStore(const FilterRegistry& filters, const Clock& clock, Wants wants, Duration drain_time)
+    : filters_(filters), clock_(clock), wants_(std::move(wants)), drain_time_(drain_time), secrets_(clock) {}
 
 // ---- accepting ----
 

@@ -35,7 +35,9 @@ class ConfigStore final : public AdsHandler {
     std::function<std::string(const std::string& path)> open_log{};
   };
 
-  ConfigStore(const FilterRegistry& filters, const Clock& clock, Wants wants);
+  /// drain_time: after which workers have ended the last connection of what went out of service.
+  ConfigStore(const FilterRegistry& filters, const Clock& clock, Wants wants,
+              Duration drain_time = std::chrono::seconds(600));
 
   // inputs; the text is why something was refused, empty when it was not
   std::string add_static_cluster(const envoy::config::cluster::v3::Cluster& message);
@@ -118,6 +120,7 @@ class ConfigStore final : public AdsHandler {
   const FilterRegistry& filters_;
   const Clock& clock_;
   Wants wants_;
+  const Duration drain_time_;
   StringMap<Record<Cluster>> clusters_;
   StringMap<Record<Listener>> listeners_;
   StringMap<Record<RouteTable>> routes_;
@@ -138,8 +141,15 @@ class ConfigStore final : public AdsHandler {
   std::set<std::string> changed_clusters_, changed_listeners_, changed_routes_;
   SnapshotPtr snapshot_ = std::make_shared<Snapshot>();
   ConfigStats stats_;
-  std::vector<std::weak_ptr<const Listener>> draining_listeners_;
-  std::vector<std::weak_ptr<const FilterChain>> draining_chains_;
+  /// Out of service, and not gone as long as somebody holds it, which a stream that does not end may for ever.
+  template <class T>
+  struct Draining {
+    std::weak_ptr<const T> what;
+    TimePoint until;
+    bool over(TimePoint now) const { return what.expired() || now >= until; }
+  };
+  std::vector<Draining<Listener>> draining_listeners_;
+  std::vector<Draining<FilterChain>> draining_chains_;
 };
 
 }  // namespace clew

@@ -37,18 +37,20 @@ void ConfigStore::count(const envoy::service::discovery::v3::DeltaDiscoveryRespo
   if (response.resources_size() + response.removed_resources_size() > 0) stats.reloaded(now);
 }
 
-/// What goes out of service drains for as long as a worker still holds it for its connections.
+/// What goes out of service drains for as long as a worker holds it for its connections, and no longer than they may.
 void ConfigStore::drain(const std::shared_ptr<const Listener>& old, const Listener* next) {
-  const auto gone = [](const auto& weak) { return weak.expired(); };
-  std::erase_if(draining_listeners_, gone);
-  std::erase_if(draining_chains_, gone);
-  if (!next || !same_sockets(*old, *next)) return draining_listeners_.push_back(old);
+  const TimePoint now = clock_.now(), until = now + drain_time_;
+  const auto over = [now](const auto& one) { return one.over(now); };
+  std::erase_if(draining_listeners_, over);
+  std::erase_if(draining_chains_, over);
+  if (!next || !same_sockets(*old, *next)) return draining_listeners_.push_back({old, until});
   stats_.listener_in_place_updated.add();
   std::set<const FilterChain*> stay{next->default_chain.get()};
   for (const auto& chain : next->chains) stay.insert(chain.get());
   for (const auto& chain : old->chains)
-    if (!stay.contains(chain.get())) draining_chains_.push_back(chain);
-  if (old->default_chain && !stay.contains(old->default_chain.get())) draining_chains_.push_back(old->default_chain);
+    if (!stay.contains(chain.get())) draining_chains_.push_back({chain, until});
+  if (old->default_chain && !stay.contains(old->default_chain.get()))
+    draining_chains_.push_back({old->default_chain, until});
 }
 
 void ConfigStore::update_gauges() {
@@ -80,11 +82,11 @@ void ConfigStore::collect(StatSink& sink) const {
   if (sink.wants("cluster."))
     for (const auto& [name, record] : clusters_)
       if (record.active) collect_updates(record, sink);
-  const auto alive = [](const auto& weak) { return !weak.expired(); };
+  const auto draining = [now = clock_.now()](const auto& one) { return !one.over(now); };
   sink.gauge("listener_manager.total_listeners_draining",
-             std::count_if(draining_listeners_.begin(), draining_listeners_.end(), alive));
+             std::count_if(draining_listeners_.begin(), draining_listeners_.end(), draining));
   sink.gauge("listener_manager.total_filter_chains_draining",
-             std::count_if(draining_chains_.begin(), draining_chains_.end(), alive));
+             std::count_if(draining_chains_.begin(), draining_chains_.end(), draining));
   std::set<std::string_view> told;
   const auto tell = [&](const FilterChain& chain) {
     const auto* const manager = std::get_if<std::shared_ptr<const HttpConnectionManager>>(&chain.terminal);

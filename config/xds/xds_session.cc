@@ -25,7 +25,8 @@ XdsSession::XdsSession(Worker& worker, Forwarder& forwarder, Options options, co
                  .dns = std::move(resolve),
                  .publish = std::move(publish),
                  .open_log = std::move(open_log),
-             }) {
+             },
+             options_.drain_time) {
   if (!options_.ads_cluster.empty())
     ads_.emplace(worker_, forwarder_, AdsClient::Options{options_.ads_cluster, options_.node}, store_);
 }

@@ -19,6 +19,7 @@ class XdsSession {
   struct Options {
     std::string node;         // serialized envoy.config.core.v3.Node
     std::string ads_cluster;  // empty: static configuration only
+    Duration drain_time = std::chrono::seconds(600);
   };
 
   XdsSession(Worker& worker, Forwarder& forwarder, Options options, const FilterRegistry& filters,

@@ -338,6 +338,41 @@ TEST_CASE("store: what is said of a name that nothing refers to is not there for
   CHECK(kit.serves("m"));
 }
 
+TEST_CASE("store: what went out of service drains while somebody holds it, but no longer than its connections may") {
+  Kit kit;
+  kit.serve();
+  struct Gauges final : StatSink {
+    void counter(std::string_view, std::uint64_t) override {}
+    void gauge(std::string_view name, std::int64_t value) override { values[std::string(name)] = value; }
+    void histogram(std::string_view, const Histogram&) override {}
+    std::map<std::string, std::int64_t> values;
+  };
+  const auto draining = [&kit](const std::string& what) {
+    Gauges gauges;
+    kit.store.collect(gauges);
+    return gauges.values.at("listener_manager.total_" + what + "_draining");
+  };
+  SnapshotPtr of_a_stream = kit.store.snapshot();
+  kit.set(listener("l", "r", R"(, "name": "another chain")"));
+  CHECK(draining("filter_chains") == 1);
+  CHECK(draining("listeners") == 0);
+  SECTION("its last holder is gone") {
+    of_a_stream.reset();
+    CHECK(draining("filter_chains") == 0);
+    kit.remove(type_url::listener, "l");
+    CHECK(draining("listeners") == 0);
+  }
+  SECTION("a stream goes on") {
+    of_a_stream = kit.store.snapshot();
+    kit.remove(type_url::listener, "l");
+    CHECK(draining("listeners") == 1);
+    kit.clock.advance(599s);
+    CHECK(draining("listeners") == 1);
+    kit.clock.advance(1s);
+    CHECK(draining("listeners") == 0);
+  }
+}
+
 TEST_CASE("store: a first version that is refused holds nothing back") {
   Kit kit;
   kit.store.start();
