@@ -71,6 +71,8 @@ constexpr Difference differences[] = {
      "hop-by-hop headers are always written anew"},
     {"`version_info` of a resource in `/config_dump`", "empty with istiod, whose delta resources have none",
      "the version of the push that brought it", "says which push a proxy has"},
+    {"ciphers and curves of a TLS context whose secrets have not come", "looked at when they come", "at once",
+     "what can never shake hands is refused, not accepted and dead"},
     {"`/certs`", "one entry for each TLS context, the leaf alone",
      "one entry for the workload's certificate and root, the whole chain", "the same certificate is not listed again"},
     {"`%FILTER_STATE(downstream_peer)%`, `upstream_peer`, as `PLAIN` or `FIELD`",

@@ -33,6 +33,7 @@ STRICTER = {
     "must be GRPC for secrets": "the agent speaks nothing else",
     "is no protocol": "no handshake can carry it",
     "is no single name": "ciphers and curves are named one by one",
+    "Failed to initialize": "ciphers and curves are looked at before the secrets have come",
 }
 # What Envoy refuses and clew accepts: what Envoy says, and why.
 LOOSER = {
