@@ -75,6 +75,8 @@ constexpr Difference differences[] = {
      "what can never shake hands is refused, not accepted and dead"},
     {"`/certs`", "one entry for each TLS context, the leaf alone",
      "one entry for the workload's certificate and root, the whole chain", "the same certificate is not listed again"},
+    {"control characters in the names of a peer's certificate, in text logs", "printed as they are", "`_`",
+     "a certificate cannot forge lines"},
     {"`%FILTER_STATE(downstream_peer)%`, `upstream_peer`, as `PLAIN` or `FIELD`",
      "bytes of a protobuf message; nothing: `downstream_peer_obj` has them", "as with `_obj`",
      "for people, and as istio-proxies before 1.29"},
