@@ -16,8 +16,6 @@ namespace clew {
 
 namespace {
 
-constexpr int backlog = 4096;  // the kernel cuts it to net.core.somaxconn
-
 /// 0, or errno.
 int set_up(int fd, const Listener* listener, const Address& address) {
   const int on = 1;
@@ -39,7 +37,7 @@ int set_up(int fd, const Listener* listener, const Address& address) {
   sockaddr_storage storage{};
   const std::size_t length = address.to_sockaddr(storage);
   if (::bind(fd, reinterpret_cast<sockaddr*>(&storage), static_cast<socklen_t>(length)) != 0) return errno;
-  return ::listen(fd, backlog) == 0 ? 0 : errno;
+  return ::listen(fd, listen_backlog) == 0 ? 0 : errno;
 }
 
 ListenSocket open(const Listener* listener, const Address& address) {

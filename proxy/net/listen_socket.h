@@ -8,6 +8,9 @@
 
 namespace clew {
 
+/// Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn.
+inline constexpr int listen_backlog = 4096;
+
 struct ListenSocket {
   int fd = -1;        // -1: error says why; the caller closes it
   std::string error;  // «cannot bind '0.0.0.0:80': Permission denied»

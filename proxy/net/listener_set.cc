@@ -22,8 +22,22 @@ namespace {
 constexpr int accept_batch = 64;  // then others get their turn
 constexpr Duration accept_pause = std::chrono::milliseconds(100);
 
-/// Worth trying again later: out of descriptors or memory.
-bool out_of_resources(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
+/// Of one connection that is gone, as accept(2) lists them: the next may be well.
+bool lost(int error) {
+  switch (error) {
+    case ECONNABORTED:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case EINTR:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case EPROTO: return true;
+    default: return false;
+  }
+}
 
 }  // namespace
 
@@ -116,7 +130,8 @@ bool ListenerSet::open(const ActivePtr& active) {
 
 void ListenerSet::close_sockets(const ActivePtr& active) {
   for (const auto& socket : std::exchange(active->sockets, {})) {
-    while (accept_some(active, *socket) == Accepted::batch) {
+    int batches = listen_backlog / accept_batch;  // of what waits now, however many still come
+    while (accept_some(active, *socket) == Accepted::batch && --batches > 0) {
     }
     socket->close();
   }
@@ -246,13 +261,12 @@ ListenerSet::Accepted ListenerSet::accept_some(const ActivePtr& active, AcceptSo
       continue;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return Accepted::all;
-    if (out_of_resources(errno)) {
-      if (!std::exchange(socket.starving, true))
-        CLEW_LOG(connection, error, "listener {}: accept: {}", active->listener->name, std::strerror(errno));
-      active->stats.accept_starved.add();
-      return Accepted::starved;
-    }
-    // ECONNABORTED, EPROTO, …: this connection is gone, the next may be well
+    if (lost(errno)) continue;
+    // Out of descriptors or memory, mostly: worth trying again, but later.
+    if (!std::exchange(socket.starving, true))
+      CLEW_LOG(connection, error, "listener {}: accept: {}", active->listener->name, std::strerror(errno));
+    active->stats.accept_starved.add();
+    return Accepted::starved;
   }
   socket.starving = false;
   return Accepted::batch;

@@ -467,6 +467,22 @@ TEST_CASE("listener: out of descriptors it pauses and does not spin") {
   REQUIRE(f.roundtrip(client, "late") == "late");
 }
 
+TEST_CASE("listener: an error of accept that lasts does not spin, nor hold back its removal") {
+  Fixture f;
+  const Address at = f.open(listener("l"));
+  for (int fd = 3; fd < 1024; ++fd) {
+    int accepts = 0;
+    socklen_t size = sizeof(accepts);
+    if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) == 0 && accepts && local_address(fd) == at)
+      REQUIRE(::shutdown(fd, SHUT_RD) == 0);  // accept: EINVAL, whoever comes
+  }
+  for (int i = 0; i < 20; ++i) f.t.poll();
+  REQUIRE(f.stat("downstream_accept_starved") == 1);
+  f.listeners.clear();
+  f.publish();
+  REQUIRE_FALSE(Client(at).connected());
+}
+
 struct Counts {
   int made = 0, done = 0;
 };
