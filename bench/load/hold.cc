@@ -12,6 +12,8 @@ constexpr std::size_t kLeast = 1024;  // of an answer: its body
 void connect_and_hold(const sockaddr_in& address, std::size_t connections) {
   for (std::size_t i = 0; i < connections; ++i) {
     const int fd = connect_to(address);
+    constexpr timeval patience{10, 0};
+    if (::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0) die("setsockopt");
     if (::send(fd, kRequest.data(), kRequest.size(), MSG_NOSIGNAL) < 0) die("send");
     std::size_t got = 0;
     for (char answer[8192]; got < kLeast;) {

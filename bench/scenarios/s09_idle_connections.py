@@ -15,7 +15,8 @@ from suite.process import Failed, Process
 
 
 def run(bench):
-    count = min(bench.pick(100, 2000, 10000), bench.peers.descriptors - 500)
+    # HAProxy wants two descriptors for each.
+    count = min(bench.pick(100, 2000, 10000), bench.peers.descriptors // 2 - 200)
     certificates = make_certificates(bench.peers.cwd, "p256")
     files = [certificates[k] for k in ("client_pem", "client_key", "ca_pem")]
 
