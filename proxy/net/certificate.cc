@@ -89,10 +89,11 @@ std::string ip_text(const ASN1_OCTET_STRING* bytes) {
   return IpAddress::v6(v6).to_string();
 }
 
-template <class Digest>
-std::string digest_of_der(X509* certificate, Digest&& digest) {
+/// encode: an i2d function, bound to what it encodes.
+template <class Encode, class Digest>
+std::string digest_of_der(Encode&& encode, Digest&& digest) {
   unsigned char* der = nullptr;
-  const int size = i2d_X509(certificate, &der);
+  const int size = encode(&der);
   if (size < 0) return {};
   std::string out = digest({reinterpret_cast<const char*>(der), static_cast<std::size_t>(size)});
   OPENSSL_free(der);
@@ -107,7 +108,9 @@ std::string sha1(std::string_view bytes) {
   return digest;
 }
 
-std::string certificate_sha1(X509* certificate) { return digest_of_der(certificate, sha1); }
+std::string certificate_sha1(X509* certificate) {
+  return digest_of_der([certificate](unsigned char** der) { return i2d_X509(certificate, der); }, sha1);
+}
 
 }  // namespace
 
@@ -215,15 +218,13 @@ std::string sha256(std::string_view bytes) {
   return digest;
 }
 
-std::string certificate_sha256(X509* certificate) { return digest_of_der(certificate, sha256); }
+std::string certificate_sha256(X509* certificate) {
+  return digest_of_der([certificate](unsigned char** der) { return i2d_X509(certificate, der); }, sha256);
+}
 
 std::string spki_sha256(X509* certificate) {
-  unsigned char* der = nullptr;
-  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
-  if (size < 0) return {};
-  std::string digest = sha256({reinterpret_cast<const char*>(der), static_cast<std::size_t>(size)});
-  OPENSSL_free(der);
-  return digest;
+  return digest_of_der(
+      [certificate](unsigned char** der) { return i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), der); }, sha256);
 }
 
 bool dns_name_matches(std::string_view name, std::string_view pattern) {
