@@ -29,6 +29,12 @@ void complete(Fixture& f) {
 
 }  // namespace
 
+auto breaker_gauges(Fixture& f) {
+  Sink sink;
+  collect_circuit_breakers(f.snapshot, f.shared, sink);
+  return sink.gauges;
+}
+
 TEST_CASE("clusters are found when the snapshot has them") {
   Fixture f;
   REQUIRE_FALSE(f.clusters.find("a"));
@@ -217,9 +223,7 @@ TEST_CASE("metrics under Envoy's names") {
 
   f.add_cluster("c", endpoints({1}), [](Cluster& c) { c.circuit_breakers[Priority::standard].max_requests = 1; });
   const auto open = [&](const std::string& what) {
-    Sink breakers;
-    collect_circuit_breakers(f.snapshot, f.shared, breakers);
-    return breakers.gauges.at("cluster.c.circuit_breakers.default." + what);
+    return breaker_gauges(f).at("cluster.c.circuit_breakers.default." + what);
   };
   REQUIRE(open("rq_open") == 0);
   ResourceToken token;
@@ -228,10 +232,9 @@ TEST_CASE("metrics under Envoy's names") {
   REQUIRE(open("rq_open") == 1);
   REQUIRE(open("cx_open") == 0);
   REQUIRE(open("cx_pool_open") == 0);
-  Sink high;
-  collect_circuit_breakers(f.snapshot, f.shared, high);
-  REQUIRE(high.gauges.at("cluster.c.circuit_breakers.high.rq_open") == 0);
-  REQUIRE_FALSE(high.gauges.contains("cluster.c.circuit_breakers.default.remaining_rq"));  // nobody asked
+  const auto all = breaker_gauges(f);
+  REQUIRE(all.at("cluster.c.circuit_breakers.high.rq_open") == 0);
+  REQUIRE_FALSE(all.contains("cluster.c.circuit_breakers.default.remaining_rq"));  // nobody asked
   token.release();
   REQUIRE(open("rq_open") == 0);
 }
@@ -243,9 +246,7 @@ TEST_CASE("what is left under a limit is told where it is asked for") {
     c.circuit_breakers[Priority::high].track_remaining = true;
   });
   const auto left = [&](const std::string& what) {
-    Sink breakers;
-    collect_circuit_breakers(f.snapshot, f.shared, breakers);
-    return breakers.gauges.at("cluster.c.circuit_breakers.high." + what);
+    return breaker_gauges(f).at("cluster.c.circuit_breakers.high." + what);
   };
   REQUIRE(left("remaining_rq") == 3);
   ResourceToken token;
